@@ -1,0 +1,85 @@
+"""Classification metrics, all from one confusion matrix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int
+
+
+def confusion_matrix(
+    logits: Float[Array, "example class"], labels: Int[Array, "example"]
+) -> Int[Array, "class class"]:
+    """Counts predictions.
+
+    Args:
+        logits: Scores; the largest is the prediction.
+        labels: True classes.
+
+    Returns:
+        Counts; the row is the true class, the column the predicted one.
+    """
+    classes = logits.shape[-1]
+    true = jax.nn.one_hot(labels, classes, dtype=jnp.int32)
+    predicted = jax.nn.one_hot(logits.argmax(-1), classes, dtype=jnp.int32)
+    return true.T @ predicted
+
+
+def mean_loss(
+    logits: Float[Array, "example class"], labels: Int[Array, "example"]
+) -> Float[Array, ""]:
+    """Averages the cross-entropy over a split.
+
+    Args:
+        logits: Unnormalised log-probabilities.
+        labels: True classes.
+
+    Returns:
+        The mean in nats.
+    """
+    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
+
+
+def classification_metrics(confusion: Int[np.ndarray, "class class"]) -> dict[str, Any]:
+    """Derives the metrics of a confusion matrix.
+
+    Args:
+        confusion: Counts; the row is the true class, the column the predicted one.
+
+    Returns:
+        `accuracy`, `macro_precision`, `macro_recall`, `macro_f1`, `micro_f1`, and by class
+        `per_class_accuracy`, `per_class_precision`, `per_class_f1`, with None for the accuracy
+        of a class that does not occur. A precision, recall or F1 of 0/0 counts as 0, as in
+        scikit-learn, and macro averages are over the classes that occur or are predicted.
+    """
+    confusion = confusion.astype(np.float64)
+    hits, true, predicted = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+
+    def ratio(numerator, denominator):
+        return np.divide(numerator, denominator, out=np.zeros_like(hits), where=denominator > 0)
+
+    recall, precision, f1 = (
+        ratio(hits, true),
+        ratio(hits, predicted),
+        ratio(2 * hits, true + predicted),
+    )
+    present = (true + predicted) > 0
+    accuracy = float(hits.sum() / confusion.sum())
+    return {
+        "accuracy": accuracy,
+        "macro_precision": float(precision[present].mean()),
+        "macro_recall": float(recall[present].mean()),
+        "macro_f1": float(f1[present].mean()),
+        # With one label an example, micro-averaged precision, recall and F1 are the accuracy.
+        "micro_f1": accuracy,
+        "per_class_accuracy": [
+            float(value) if count else None for value, count in zip(recall, true, strict=True)
+        ],
+        "per_class_precision": precision.tolist(),
+        "per_class_f1": f1.tolist(),
+        "confusion": confusion.astype(int).tolist(),
+    }

@@ -1,0 +1,106 @@
+"""Checkpoints: a population's whole state while it trains, a run's variables when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from common.training.state import State
+
+
+def _as_arrays(state: State) -> dict[str, Any]:
+    """Replaces the typed key by its data and leaves out empty trees."""
+    arrays = state._asdict() | {"key": jax.random.key_data(state.key)}
+    return {name: value for name, value in arrays.items() if jax.tree.leaves(value)}
+
+
+def open_population(folder: Path) -> ocp.CheckpointManager:
+    """Opens the checkpoints of a population; the latest two are kept.
+
+    Args:
+        folder: Where they are.
+
+    Returns:
+        The manager.
+    """
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=2, enable_async_checkpointing=False, create=True
+    )
+    return ocp.CheckpointManager(folder.resolve(), options=options)
+
+
+def save_population(manager: ocp.CheckpointManager, step: int, state: State) -> None:
+    """Saves the stacked state of a population; nothing half-written is ever taken for whole.
+
+    Args:
+        manager: From `open_population`.
+        step: Training steps taken.
+        state: The state.
+    """
+    manager.save(step, args=ocp.args.StandardSave(_as_arrays(state)), force=True)
+
+
+def restore_population(manager: ocp.CheckpointManager, state: State) -> tuple[int, State]:
+    """Restores the latest state.
+
+    Args:
+        manager: From `open_population`.
+        state: A fresh state; it gives the structure, the types and the devices.
+
+    Returns:
+        Training steps taken, and the state; 0 and the fresh state where nothing was saved.
+    """
+    step = manager.latest_step()
+    if step is None:
+        return 0, state
+    abstract = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding),
+        _as_arrays(state),
+    )
+    arrays = manager.restore(step, args=ocp.args.StandardRestore(abstract))
+    key = jax.random.wrap_key_data(arrays.pop("key"))
+    return step, state._replace(**arrays, key=key)
+
+
+def save_run(folder: Path, choices: Mapping[str, Any]) -> None:
+    """Saves the variables that a finished run's selections chose.
+
+    Args:
+        folder: The run folder's `checkpoints`.
+        choices: Variables of one run by selection.
+    """
+    with ocp.StandardCheckpointer() as checkpointer:
+        for name, variables in choices.items():
+            kept = {key: tree for key, tree in variables.items() if jax.tree.leaves(tree)}
+            checkpointer.save((folder / name).resolve(), kept, force=True)
+
+
+def load_run(folder: Path, selection: str) -> dict[str, Any]:
+    """Loads the variables of a finished run.
+
+    Args:
+        folder: The run folder.
+        selection: Which of its selections.
+
+    Returns:
+        Nested NumPy arrays: `params`, and `batch_stats` and `method_state` where there are any.
+
+    Raises:
+        ValueError: No finished run, or no such selection.
+    """
+    checkpoints = folder / "checkpoints"
+    if not (folder / "result.json").is_file():
+        raise ValueError(f"config.init_from.run is {str(folder)!r}: no finished run is there")
+    path = checkpoints / selection
+    if not path.is_dir():
+        there = ", ".join(sorted(entry.name for entry in checkpoints.iterdir()))
+        raise ValueError(f"config.init_from.selection is {selection!r}; {folder} has {there}")
+    with ocp.StandardCheckpointer() as checkpointer:
+        tree = checkpointer.metadata(path.resolve()).item_metadata.tree
+        host = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)
+        return checkpointer.restore(path.resolve(), host)

@@ -1,0 +1,214 @@
+"""The run folder: its name, and how its files are written and read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "ml-collections")
+
+
+def resolve(config: Any) -> dict[str, Any]:
+    """Turns a config into plain data in which nothing is left to be decided.
+
+    Args:
+        config: A `ConfigDict`.
+
+    Returns:
+        Nested dicts, lists and scalars, as JSON would give them back.
+    """
+    plain = json.loads(json.dumps(config.to_dict()))
+    if plain["data"]["split_seed"] is None:
+        plain["data"]["split_seed"] = plain["seed"]
+    return plain
+
+
+def run_id(config: Mapping[str, Any]) -> str:
+    """Names a run by what it is.
+
+    Args:
+        config: The resolved config.
+
+    Returns:
+        A readable prefix and a hash of the config without `runtime`.
+    """
+    identity = {key: value for key, value in config.items() if key != "runtime"}
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    readable = re.sub(r"[^A-Za-z0-9+_.-]", "_", f"{config['method']}-seed{config['seed']}")
+    return f"{readable}-{digest[:10]}"
+
+
+def experiment_folder(config: Mapping[str, Any]) -> Path:
+    """Returns the folder of a config's experiment."""
+    return Path(config["runtime"]["workdir"]) / config["experiment"]
+
+
+def run_folder(config: Mapping[str, Any]) -> Path:
+    """Returns the folder of a config's run."""
+    return experiment_folder(config) / run_id(config)
+
+
+def is_done(config: Mapping[str, Any]) -> bool:
+    """Says whether a run has finished: its result is written last."""
+    return (run_folder(config) / "result.json").is_file()
+
+
+def as_json(value: Any) -> Any:
+    """Makes a value representable in JSON; numbers that are not finite become None."""
+    if isinstance(value, Mapping):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return as_json(value.tolist())
+    if isinstance(value, list | tuple):
+        return [as_json(item) for item in value]
+    if isinstance(value, np.generic):
+        return as_json(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a file whole or not at all.
+
+    Args:
+        path: Where to.
+        value: Anything that `as_json` takes.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(as_json(value), indent=1, sort_keys=True) + "\n")
+    os.replace(temporary, path)
+
+
+def append_records(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """Adds lines to a file of one JSON object a line.
+
+    Args:
+        path: The file.
+        records: One mapping a line.
+    """
+    with path.open("a") as file:
+        for record in records:
+            file.write(json.dumps(as_json(record), sort_keys=True) + "\n")
+
+
+def cut_records(path: Path, last_step: int) -> list[dict[str, Any]]:
+    """Cuts a file of records back to a step, so that a resumed run writes the rest anew.
+
+    Args:
+        path: The file; it may be missing, or end in half a line.
+        last_step: Records of later steps are dropped.
+
+    Returns:
+        The records that are left.
+    """
+    kept: list[dict[str, Any]] = []
+    if path.is_file():
+        for line in path.read_text().splitlines():
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError:
+                break
+            if record["step"] > last_step:
+                break
+            kept.append(record)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text("".join(json.dumps(record, sort_keys=True) + "\n" for record in kept))
+        os.replace(temporary, path)
+    return kept
+
+
+def describe_start(
+    config: Mapping[str, Any],
+    overrides: Sequence[str],
+    parameters: Sequence[str],
+    devices: Sequence[str],
+) -> None:
+    """Writes `config.json`, or adds a start to it.
+
+    Args:
+        config: The resolved config.
+        overrides: What the command line changed.
+        parameters: One line a parameter: how it is trained.
+        devices: Names of the devices.
+    """
+    path = run_folder(config) / "config.json"
+    starts = json.loads(path.read_text())["starts"] if path.is_file() else []
+    start = {
+        "devices": list(devices),
+        "hardware": _hardware(),
+        "runtime": config["runtime"],
+        "git_commit": _git_commit(),
+        "versions": {name: metadata.version(name) for name in PACKAGES},
+    }
+    write_json(
+        path,
+        {
+            "run_id": run_id(config),
+            "config": config,
+            "overrides": list(overrides),
+            "git_commit": start["git_commit"],
+            "versions": start["versions"],
+            "parameters": list(parameters),
+            "starts": [*starts, start],
+        },
+    )
+
+
+def params_sha256(params: Mapping[str, np.ndarray]) -> str:
+    """Hashes parameters exactly.
+
+    Args:
+        params: Arrays by path.
+
+    Returns:
+        The SHA-256 over sorted paths, types, shapes and bytes, in hexadecimal.
+    """
+    digest = hashlib.sha256()
+    for path, array in sorted(params.items()):
+        array = np.asarray(array)
+        digest.update(f"{path}|{array.dtype.str}|{array.shape}|".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _git_commit() -> str | None:
+    """Names the commit of the checkout, with `+changes` where files differ from it."""
+    root = Path(__file__).resolve().parents[2]
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        changed = git("status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{commit}+changes" if changed else commit
+
+
+def _hardware() -> str:
+    """Names the processor and counts the cores that this process may use."""
+    name = os.uname().machine
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                name = line.split(":", 1)[1].strip()
+                break
+    except OSError:
+        pass
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{name}, {cores} cores"

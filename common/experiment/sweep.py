@@ -1,0 +1,111 @@
+"""Many runs: packed into populations, trained one after the other, resumable."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from common.experiment import folder
+from common.experiment.run import MakeMethod, train_population
+from common.experiment.outcome import StopRequest
+from common.training.hparam import structure
+
+Config = Mapping[str, Any]
+
+
+def pack(configs: Sequence[Config]) -> list[list[Config]]:
+    """Groups runs of equal structure: each group trains in one program.
+
+    Args:
+        configs: Resolved configs.
+
+    Returns:
+        The groups, in the order of their first run.
+    """
+    groups: dict[str, list[Config]] = {}
+    for config in configs:
+        own = {"package": config["package"], **structure(config)}
+        groups.setdefault(json.dumps(own, sort_keys=True), []).append(config)
+    return list(groups.values())
+
+
+def plan(configs: Sequence[Config]) -> list[list[Config]]:
+    """Decides which runs are still to be trained, and in which company.
+
+    A population that was begun goes on as it was packed, since its composition decides the last
+    bits of its results. The plan is written to `sweep.json` of each experiment.
+
+    Args:
+        configs: Resolved configs of all wanted runs.
+
+    Returns:
+        The populations to train.
+    """
+    populations: list[list[Config]] = []
+    for root in dict.fromkeys(map(folder.experiment_folder, configs)):
+        wanted = {
+            folder.run_id(config): config
+            for config in configs
+            if folder.experiment_folder(config) == root
+        }
+        path = root / "sweep.json"
+        written = json.loads(path.read_text())["populations"] if path.is_file() else []
+        begun = [
+            names
+            for names in written
+            if all(name in wanted for name in names)
+            and any(not _ended(wanted[name]) for name in names)
+        ]
+        placed = {name for names in begun for name in names}
+        fresh = pack(
+            [config for name, config in wanted.items() if name not in placed and not _ended(config)]
+        )
+        todo = [[wanted[name] for name in names] for names in begun] + fresh
+        if fresh:
+            root.mkdir(parents=True, exist_ok=True)
+            names = [[folder.run_id(config) for config in group] for group in fresh]
+            folder.write_json(path, {"populations": written + names})
+        populations += todo
+    return populations
+
+
+def _ended(config: Config) -> bool:
+    """Says whether a run is done or has failed; a failed one starts anew without its folder."""
+    own = folder.run_folder(config)
+    return folder.is_done(config) or (own / "failure.json").is_file()
+
+
+def run_sweep(
+    configs: Sequence[Config],
+    make_method: MakeMethod,
+    request: StopRequest,
+    overrides: Sequence[str],
+    say: Callable[[str], None],
+) -> dict[str, str]:
+    """Trains all runs that are not done.
+
+    Args:
+        configs: Resolved configs.
+        make_method: `(config, num_classes) -> Method`.
+        request: Looked at between two chunks.
+        overrides: What the command line changed, for the record.
+        say: Tells a person what happens.
+
+    Returns:
+        By run id, why a run failed.
+
+    Raises:
+        Stopped: A signal came; the state is saved.
+    """
+    populations = plan(configs)
+    left = sum(map(len, populations))
+    say(f"{len(configs)} runs, {left} to train, in {len(populations)} programs")
+    failures: dict[str, str] = {}
+    for population in populations:
+        failures |= train_population(population, make_method, request, overrides)
+    for config in configs:
+        path = folder.run_folder(config) / "failure.json"
+        if path.is_file():
+            failures[folder.run_id(config)] = json.loads(path.read_text())["reason"]
+    return failures

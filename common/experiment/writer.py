@@ -1,0 +1,111 @@
+"""Records of a population: one file a run, TensorBoard events, and lines for a person."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.evaluation.metric import classification_metrics
+from common.experiment.folder import append_records, as_json
+
+
+def make_record(
+    step: int,
+    num_steps: int,
+    train: Mapping[str, np.ndarray],
+    evaluation: Mapping[str, Any] | None,
+    member: int,
+) -> dict[str, Any]:
+    """Builds the record of one run at one boundary.
+
+    Args:
+        step: Training steps taken.
+        num_steps: Steps of the run.
+        train: Training metrics, `[member]`.
+        evaluation: By split `confusion` and `loss`, with a leading axis of members, or None.
+        member: Which run.
+
+    Returns:
+        Metrics by name. Whatever read a target label begins with `oracle/`.
+    """
+    record: dict[str, Any] = {"step": step, "progress": step / num_steps}
+    record |= {f"train/{name}": float(values[member]) for name, values in train.items()}
+    for split, values in (evaluation or {}).items():
+        prefix = f"oracle/{split}_" if split.startswith("target") else f"{split}/"
+        metrics = classification_metrics(values["confusion"][member])
+        metrics["loss"] = float(values["loss"][member])
+        record |= {f"{prefix}{name}": value for name, value in metrics.items()}
+    return as_json(record)
+
+
+def open_events(folders: Sequence[Path]) -> Callable[[int, Mapping[str, Any]], None]:
+    """Opens TensorBoard event files.
+
+    Args:
+        folders: Run folders.
+
+    Returns:
+        `(member, record)`: writes the scalars of a record.
+    """
+    from tensorboardX import SummaryWriter
+
+    writers = [SummaryWriter(str(folder), write_to_disk=True) for folder in folders]
+
+    def write(member, record):
+        for name, value in record.items():
+            if isinstance(value, float) and name != "progress":
+                writers[member].add_scalar(name, value, record["step"])
+        writers[member].flush()
+
+    return write
+
+
+def open_progress(title: str, first_step: int, num_steps: int) -> Callable[[int, str], None]:
+    """Shows how far a population is: a bar on a terminal, plain lines elsewhere.
+
+    Args:
+        title: What is training.
+        first_step: Steps taken before.
+        num_steps: Steps of the run.
+
+    Returns:
+        `(step, text)`: shows a step; the text, where there is one, tells an evaluation.
+    """
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        bar = tqdm(total=num_steps, initial=first_step, desc=title, unit="step", leave=True)
+
+        def show(step, text):
+            bar.update(step - bar.n)
+            if text:
+                bar.set_postfix_str(text)
+            if step == num_steps:
+                bar.close()
+
+        return show
+
+    start = time.monotonic()
+
+    def line(step, text):
+        if text:
+            seconds = time.monotonic() - start
+            print(f"{title}: step {step}/{num_steps}, {text}, {seconds:.0f} s", file=sys.stderr)
+
+    return line
+
+
+def append_times(folders: Sequence[Path], record: Mapping[str, Any]) -> None:
+    """Records wall-clock time, apart from everything that must be equal between twins.
+
+    Args:
+        folders: Run folders.
+        record: `step`, `seconds` since this start, `start`, `members`.
+    """
+    for folder in folders:
+        append_records(folder / "time.jsonl", [record])

@@ -1,0 +1,167 @@
+"""The protocol: what a method is, and nothing about how it is trained.
+
+A method is a handful of pure functions. The loop, the step, the optimizer, the evaluation and the
+checkpoints are shared, so two rows of a table differ in their loss alone.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+from jaxtyping import Array, Float, Key
+
+Variables = Mapping[str, Any]
+Batch = Mapping[str, Mapping[str, Array]]
+HParams = Mapping[str, Array]
+
+LABELLED = ("source", "target_labelled")
+UNLABELLED = ("target",)
+FIELDS = ("image", "strong_image", "label", "index", "domain")
+
+
+class Outputs(NamedTuple):
+    """What a network says about a batch of pictures.
+
+    Attributes:
+        features: `[batch, feature]`, what the task head reads.
+        logits: `[batch, class]`, unnormalised.
+        layers: Named inner activations, only those that were asked for.
+    """
+
+    features: Float[Array, "batch feature"]
+    logits: Float[Array, "batch class"]
+    layers: Mapping[str, Array] = {}
+
+
+class Aux(NamedTuple):
+    """What a loss returns beside its value.
+
+    Attributes:
+        batch_stats: The running statistics after this forward pass.
+        method_state: The arrays of the method that are neither trained nor statistics.
+        metrics: Scalars to record, without the prefix `train/`.
+    """
+
+    batch_stats: Any
+    method_state: Any
+    metrics: Mapping[str, Array]
+
+
+class Phase(NamedTuple):
+    """One gradient step of a training step; nearly every method has a single one.
+
+    Attributes:
+        loss: `(variables, batch, *, key, progress, hparams) -> (scalar, Aux)`. `variables` holds
+            `params`, `batch_stats`, `method_state` and, where weights are averaged, `ema`.
+        update: The parameter roots that this phase trains; empty for all trainable ones.
+        repeat: How many times in a row the phase is taken within one training step.
+    """
+
+    loss: Callable[..., tuple[Float[Array, ""], Aux]]
+    update: tuple[str, ...] = ()
+    repeat: int = 1
+
+
+class Method(NamedTuple):
+    """A whole method.
+
+    Attributes:
+        init: `(key, batch) -> {"params", "batch_stats", "method_state"}`.
+        phases: The gradient steps of one training step, in order.
+        predict: `(variables, images, domain) -> Outputs` in evaluation mode.
+        needs: The fields a batch holds, by domain, such as
+            `{"source": ("image", "label"), "target": ("image",)}`.
+        refresh: `None`, or `(variables, outputs, hparams) -> method_state`, where `outputs` maps
+            each domain to the fields of `needs` plus `features` and `logits` over the whole
+            training split.
+        refresh_every: Steps between two refreshes; the first is before step 0.
+    """
+
+    init: Callable[..., dict[str, Any]]
+    phases: tuple[Phase, ...]
+    predict: Callable[..., Outputs]
+    needs: Mapping[str, tuple[str, ...]]
+    refresh: Callable[..., Any] | None = None
+    refresh_every: int = 0
+
+
+class View(NamedTuple):
+    """What an alignment term sees of one training step.
+
+    Attributes:
+        source: Outputs on the source batch.
+        target: Outputs on the target batch.
+        batch: The batch itself.
+        forward: `(images, domain) -> Outputs` in training mode; running statistics stay as they
+            are.
+    """
+
+    source: Outputs
+    target: Outputs
+    batch: Batch
+    forward: Callable[[Array, str], Outputs]
+
+
+class Alignment(NamedTuple):
+    """A term that is added to the task loss. Terms compose.
+
+    Attributes:
+        init: `(key, outputs) -> (params, method_state)`; `params` maps parameter roots of the
+            term's own to their parameters, `{}` where it has none.
+        loss: `(params, method_state, view, *, key, progress, hparams) ->
+            (scalar, method_state, metrics)`. `params` holds the term's own roots; `hparams` the
+            term's own values, without prefix.
+        source_weight: `None`, or `(method_state, view) -> weights`, one a source example, which
+            multiply the task loss.
+    """
+
+    init: Callable[..., tuple[dict[str, Any], Any]]
+    loss: Callable[..., tuple[Float[Array, ""], Any, Mapping[str, Array]]]
+    source_weight: Callable[[Any, View], Float[Array, "batch"]] | None = None
+
+
+def fold_in_name(key: Key[Array, ""], name: str) -> Key[Array, ""]:
+    """Derives a key that belongs to a name.
+
+    Every part of a program draws from a key of its own name, so that adding a part changes the
+    random numbers of no other.
+
+    Args:
+        key: The key to derive from.
+        name: Any text; the same text gives the same key in every process.
+
+    Returns:
+        The derived key.
+    """
+    return jax.random.fold_in(key, zlib.crc32(name.encode()))
+
+
+def check_needs(needs: Mapping[str, tuple[str, ...]]) -> None:
+    """Refuses a batch that could leak target labels or that nobody can fill.
+
+    Args:
+        needs: `Method.needs`.
+
+    Raises:
+        ValueError: An unknown domain or field, no domain at all, or `label` under `target`.
+    """
+    if not needs:
+        raise ValueError("needs is empty: a method must name at least one domain of its batch")
+    for domain, fields in needs.items():
+        if domain not in LABELLED + UNLABELLED:
+            raise ValueError(
+                f"needs names the domain {domain!r}; legal are {', '.join(LABELLED + UNLABELLED)}"
+            )
+        unknown = [field for field in fields if field not in FIELDS]
+        if unknown:
+            raise ValueError(
+                f"needs[{domain!r}] names {unknown[0]!r}; legal fields are {', '.join(FIELDS)}"
+            )
+        if domain in UNLABELLED and "label" in fields:
+            raise ValueError(
+                "needs['target'] asks for 'label': target labels never enter a training batch; "
+                "labelled target examples are the domain 'target_labelled'"
+            )

@@ -1,0 +1,71 @@
+"""Which values of a config are traced numbers, so that runs that differ in them share a program."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+# The one table: full-match patterns over dotted config paths. Everything else is structure.
+PATTERNS = (
+    r"seed",
+    r"optimizer\.(learning_rate|momentum|weight_decay|gamma|power|warmup)",
+    r"optimizer\.groups\.\w+\.learning_rate_factor",
+    r"alignment\.\w+\.(weight|strength|gamma)",
+)
+_TABLE = re.compile("|".join(f"(?:{pattern})" for pattern in PATTERNS))
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Walks a nested config.
+
+    Args:
+        config: Nested mappings.
+        prefix: What to put before each path.
+
+    Yields:
+        Pairs of a dotted path and a value; an empty mapping is a value.
+    """
+    for name, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def make_hparams(config: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Collects the traced values of a config.
+
+    Args:
+        config: The resolved config.
+
+    Returns:
+        Scalars by dotted path: the seed as uint32, all else as float32.
+    """
+    return {
+        path: np.asarray(value, np.uint32 if path == "seed" else np.float32)
+        for path, value in flatten(config)
+        if _TABLE.fullmatch(path)
+    }
+
+
+def structure(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Keeps what decides the compiled program of a run.
+
+    Args:
+        config: The resolved config.
+
+    Returns:
+        Values by dotted path, without the traced ones, without `runtime`, and without the seed of
+        the split and the parent run, which are data. Runs with equal structure can train in one
+        program.
+    """
+    return {
+        path: value
+        for path, value in flatten(config)
+        if not _TABLE.fullmatch(path)
+        and not path.startswith("runtime.")
+        and path not in ("data.split_seed", "init_from.run")
+    }

@@ -1,0 +1,152 @@
+"""Every legal key of an experiment, with its default."""
+
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
+
+# Rows without an alignment term, and the domains of their batches.
+PLAIN = {
+    "source_only": ("source",),
+    "statistics_only": ("source", "target"),
+    "train_on_target": ("target_labelled",),
+    "train_on_both": ("source", "target_labelled"),
+}
+
+# The options of each alignment term, by the method's short name.
+TERMS = {
+    "dann": (
+        "domain_adversarial",
+        {
+            "weight": 1.0,  # multiplies the whole term
+            "strength": 1.0,  # largest factor of the reversed gradient
+            "schedule": "ramp",  # ramp | constant
+            "gamma": 10.0,  # steepness of the ramp
+            "scale_discriminator": False,  # True: Algorithm 1, the strength scales D's update too
+            "domain_reduction": "mean",  # mean | sum of the two domains' losses
+            "hidden": (256, 256),  # the discriminator's hidden layers
+            "kernel_init": "lecun_normal",  # lecun_normal | glorot_uniform | zeros
+        },
+    ),
+}
+
+
+def get_config() -> ConfigDict:
+    """Returns the defaults; every other config changes some of these keys."""
+    config = ConfigDict()
+    config.experiment = "experiment"  # folder below the work folder
+    config.package = "finetune"  # finetune | dann: who builds the method
+    config.method = "source_only"  # name of the row in tables
+    config.seed = 0  # initial weights, batches and, unless set below, the split
+    config.source = "synthetic_digits"
+    config.target = "digits"
+    config.domains = ("source",)  # domains of a batch: source, target, target_labelled
+    config.num_steps = 2000
+
+    config.model = ConfigDict()
+    config.model.name = "cnn"  # cnn | lenet | mlp
+    config.model.normalization = "group"  # joint | separate | per_domain | group | none
+    config.model.options = ConfigDict()  # attributes of the feature extractor
+    config.model.task_head = ConfigDict()  # attributes of the task head
+
+    config.alignment = ConfigDict()  # terms by name, see TERMS
+
+    config.optimizer = ConfigDict()
+    config.optimizer.name = "adam"  # sgd | adam | adamw
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.momentum = 0.9  # of sgd
+    config.optimizer.betas = (0.9, 0.999)  # of adam and adamw
+    config.optimizer.epsilon = 1e-8
+    config.optimizer.weight_decay = 0.0
+    config.optimizer.decay = r".*/kernel"  # which parameters decay; "" for none
+    config.optimizer.schedule = "constant"  # constant | inverse_power | cosine
+    config.optimizer.gamma = 10.0  # of inverse_power
+    config.optimizer.power = 0.75  # of inverse_power
+    config.optimizer.warmup = 0.0  # share of the run over which the rate rises from 0
+    config.optimizer.clip_norm = 0.0  # largest gradient norm of each parameter root; 0 for none
+    config.optimizer.freeze = ()  # full-match patterns of parameters that stay as they are
+    config.optimizer.groups = ConfigDict()  # {name: {pattern, learning_rate_factor}}
+    config.optimizer.ema_decay = 0.0  # average of the weights, used in evaluation; 0 for none
+
+    config.data = ConfigDict()
+    config.data.batch_size = 64  # examples of each domain in a step
+    config.data.split_seed = placeholder(int)  # None: the run's seed
+    config.data.transductive = False  # True: train on the target's test pictures too
+    config.data.center = "none"  # source: subtract the mean source picture
+    config.data.augment = ConfigDict()  # {name: options}, every domain and row alike
+    config.data.strong_augment = ConfigDict()  # for methods that need strong_image
+    # 7,000 pictures rendered from `seed`, drawn evenly from ten classes; the rest is the test split
+    config.data.synthetic_digits = ConfigDict(
+        {"per_class": 700, "seed": 0, "train": 5000, "val": 1000}
+    )
+    config.data.digits = ConfigDict({"train": 900, "val": 250})  # of 1,797
+
+    config.init_from = ConfigDict()
+    config.init_from.run = ""  # folder of a finished run to start from
+    config.init_from.include = ".*"  # full-match pattern of the parameters to take over
+    config.init_from.selection = "last"  # last | source_val: which of the run's weights
+
+    config.evaluation = ConfigDict()
+    config.evaluation.every = 200  # steps
+
+    config.runtime = ConfigDict()  # nothing below changes what a run is
+    config.runtime.workdir = "runs"
+    config.runtime.log_every = 100  # steps in one dispatch, averaged into one record
+    config.runtime.checkpoint_every = 500  # steps
+    config.runtime.evaluation_batch_size = 512
+    config.runtime.devices = 0  # 0: all
+    config.runtime.tensorboard = True
+    config.runtime.progress = True
+    return config
+
+
+def set_method(config: ConfigDict, method: str) -> ConfigDict:
+    """Turns a config into one row of a comparison.
+
+    Args:
+        config: Any config; changed in place.
+        method: A name of `PLAIN`, or names of `TERMS` joined by `+`.
+
+    Returns:
+        The same config.
+
+    Raises:
+        ValueError: An unknown name.
+    """
+    config.method = method
+    if method in PLAIN:
+        config.package, config.domains = "finetune", PLAIN[method]
+        return config
+    config.package, config.domains = "dann", ("source", "target")
+    for name in method.split("+"):
+        if name not in TERMS:
+            raise ValueError(
+                f"method is {method!r}; legal are {', '.join(PLAIN)}, and {', '.join(TERMS)} "
+                "joined by '+'"
+            )
+        term, options = TERMS[name]
+        config.alignment[term] = ConfigDict(options)
+    return config
+
+
+def parse(argument: str, **defaults: str) -> dict[str, str]:
+    """Reads the text behind the colon of `--config=file.py:key=value,key=value`.
+
+    Args:
+        argument: The text.
+        **defaults: Every legal key and its default.
+
+    Returns:
+        Values by key.
+
+    Raises:
+        ValueError: Text that is no `key=value`, or an unknown key.
+    """
+    values = dict(defaults)
+    for part in filter(None, argument.split(",")):
+        key, separator, value = part.partition("=")
+        if not separator or key not in defaults:
+            raise ValueError(
+                f"{part!r} is no argument of this config; write "
+                + ",".join(f"{name}={default}" for name, default in defaults.items())
+            )
+        values[key] = value
+    return values

@@ -1,0 +1,88 @@
+"""Domain-adversarial training (DANN)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+
+from common.method import Alignment, View, fold_in_name
+from dann.discriminator import DomainDiscriminator
+from dann.gradient_reversal import reverse_gradient
+from dann.schedule import SCHEDULES
+
+REDUCTIONS = ("mean", "sum")
+
+
+def domain_adversarial(config: Mapping[str, Any]) -> Alignment:
+    """Builds the domain-adversarial term.
+
+    A discriminator D learns to tell the domains apart from features f; the gradient reaches the
+    feature extractor reversed and scaled by a strength that follows a schedule:
+
+        loss = reduce_over_domains( mean BCE(D(R(f_source)), 1), mean BCE(D(R(f_target)), 0) )
+
+    There are two published forms. The image experiments ramp the strength, and the discriminator
+    trains at full weight (`schedule="ramp"`, `scale_discriminator=False`). Algorithm 1, used for
+    moons and reviews, keeps the strength constant, lets it multiply the discriminator's own update
+    too, and adds the two domains' means (`"constant"`, `True`, `domain_reduction="sum"`). The
+    equations add the means as well, so strength 1 under `mean` is their lambda of one half.
+
+    Args:
+        config: `strength` (largest), `schedule`, `gamma`, `scale_discriminator`,
+            `domain_reduction`, `hidden` and `kernel_init` of the discriminator; `weight`
+            multiplies the whole term.
+
+    Returns:
+        The term; it owns the root `domain_discriminator` and records the discriminator's training
+        accuracy and the strength.
+
+    Raises:
+        ValueError: An unknown schedule or reduction.
+
+    References:
+        Ganin et al., Domain-Adversarial Training of Neural Networks, JMLR 17 (2016) 59,
+        equations 8 to 10 and 18, Algorithm 1, section 5.2.
+    """
+    for key, legal in (("schedule", SCHEDULES), ("domain_reduction", REDUCTIONS)):
+        if config[key] not in legal:
+            raise ValueError(
+                f"config.alignment.domain_adversarial.{key} is {config[key]!r}; "
+                f"legal are {', '.join(legal)}"
+            )
+    discriminator = DomainDiscriminator(tuple(config["hidden"]), config["kernel_init"])
+    schedule = SCHEDULES[config["schedule"]]
+    reduction = config["domain_reduction"]
+    scale_discriminator = config["scale_discriminator"]
+
+    def init(key, outputs):
+        drawn = discriminator.init(
+            fold_in_name(key, "domain_discriminator"), outputs["source"].features
+        )
+        return {"domain_discriminator": drawn["params"]}, {}
+
+    def loss(params, method_state, view: View, *, key, progress, hparams):
+        del key
+        strength = hparams["strength"] * schedule(progress, hparams["gamma"])
+        features = jnp.concatenate([view.source.features, view.target.features])
+        # Algorithm 1 scales the whole domain loss; the reversal then passes it on at factor 1.
+        reversal = jnp.ones_like(strength) if scale_discriminator else strength
+        factor = strength if scale_discriminator else jnp.ones_like(strength)
+        logits = discriminator.apply(
+            {"params": params["domain_discriminator"]}, reverse_gradient(features, reversal)
+        )
+        source, target = jnp.split(logits, [view.source.features.shape[0]])
+        losses = jnp.stack(
+            [
+                jnp.mean(optax.sigmoid_binary_cross_entropy(source, jnp.ones_like(source))),
+                jnp.mean(optax.sigmoid_binary_cross_entropy(target, jnp.zeros_like(target))),
+            ]
+        )
+        value = factor * (losses.mean() if reduction == "mean" else losses.sum())
+        accuracy = (jnp.mean((source > 0) * 1.0) + jnp.mean((target <= 0) * 1.0)) / 2
+        metrics = {"domain_accuracy": accuracy, "reversal_strength": strength}
+        return value, method_state, metrics
+
+    return Alignment(init, loss)

@@ -1,0 +1,39 @@
+"""Domain adaptation: the task loss on the source plus alignment terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from common.method import Alignment, Method
+from common.models.network import make_network
+from common.training.objective import make_objective
+from dann.alignment.domain_adversarial import domain_adversarial
+
+ALIGNMENTS: dict[str, Callable[[Mapping[str, Any]], Alignment]] = {
+    "domain_adversarial": domain_adversarial,
+}
+
+
+def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
+    """Builds a method from the terms that `config.alignment` names.
+
+    Args:
+        config: The resolved config. Without a term this is plain training on `config.domains`,
+            the same program as in `finetune`.
+        num_classes: Number of classes of the task.
+
+    Returns:
+        The method.
+
+    Raises:
+        ValueError: An unknown term, model or policy.
+    """
+    unknown = [name for name in config["alignment"] if name not in ALIGNMENTS]
+    if unknown:
+        raise ValueError(
+            f"config.alignment.{unknown[0]} is no term; legal are {', '.join(sorted(ALIGNMENTS))}"
+        )
+    network = make_network(config["model"], num_classes)
+    terms = {name: ALIGNMENTS[name](own) for name, own in config["alignment"].items()}
+    return make_objective(network, tuple(config["domains"]), terms, "alignment")

@@ -1,0 +1,32 @@
+"""Plain supervised training: from scratch on either domain, or on from a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from common.method import Method
+from common.models.network import make_network
+from common.training.objective import make_objective
+
+
+def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
+    """Builds plain supervised training.
+
+    `config.domains` says what it trains on: `("source",)` is `source_only`,
+    `("source", "target")` lets target pictures pass through the batch statistics and nothing else
+    (`statistics_only`), `("target_labelled",)` is `train_on_target`. Continuing from a checkpoint
+    is `config.init_from`, freezing is `config.optimizer.freeze`.
+
+    Args:
+        config: The resolved config.
+        num_classes: Number of classes of the task.
+
+    Returns:
+        The method.
+
+    Raises:
+        ValueError: A model, policy or domain that does not exist.
+    """
+    network = make_network(config["model"], num_classes)
+    return make_objective(network, tuple(config["domains"]), {}, "finetune")
