@@ -5,22 +5,25 @@ Without a verb it trains and compares the rows of `configs/digits.py` and prints
 
 from __future__ import annotations
 
-import difflib
-import importlib.util
+import functools
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-MAIN_CONFIG = "configs/digits.py"
-USAGE = """usage: python launch.py                               compare the rows of the embedded benchmark
+from common.experiment import command_line
+
+MAIN_CONFIG = str(Path(__file__).parent / "configs" / "digits.py")
+USAGE = """usage: python launch.py          train and compare the rows of the embedded benchmark
        python launch.py train  --config=FILE[:ARGUMENT] [--config.KEY=VALUE] [--workdir=FOLDER]
        python launch.py sweep  --config=FILE [--config.KEY=VALUE] [--workdir=FOLDER]
        python launch.py report FOLDER...
-       python launch.py list   [methods|datasets|models]
-exit codes: 0 done; 1 a run failed; 2 wrong usage or config; 75 stopped by a signal, run it again"""
+       python launch.py list   [methods|datasets|models|scores]
+exit codes: 0 done; 1 a run failed; 2 wrong usage or config; 75 stopped by a signal, saved: run the
+same command again to go on"""
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "File with get_config(argument).")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs; config.runtime.workdir.")
@@ -32,93 +35,79 @@ def _make_method(config, num_classes):
 
     makers = {"dann": make_adaptation, "finetune": make_plain}
     if config["package"] not in makers:
-        raise ValueError(f"config.package is {config['package']!r}; legal are dann, finetune")
+        raise ValueError(f"config.package is {config['package']!r}; legal are {', '.join(makers)}")
     return makers[config["package"]](config, num_classes)
 
 
-def _overrides() -> dict[str, object]:
-    values = dict(config_flags.get_override_values(flags.FLAGS["config"]))
-    return values | ({"runtime.workdir": _WORKDIR.value} if _WORKDIR.value else {})
-
-
-def _resolve(config, overrides):
+def _resolve(config) -> dict[str, Any]:
+    """Applies what the command line changes and resolves the config."""
     from common.experiment.folder import resolve
 
-    config.update_from_flattened_dict(overrides)
+    config.update_from_flattened_dict(config_flags.get_override_values(flags.FLAGS["config"]))
+    if _WORKDIR.value:
+        config.runtime.workdir = _WORKDIR.value
     return resolve(config)
 
 
-def _expand() -> list[dict[str, object]]:
-    """Lists the runs of a sweep: the config file's own grid, under the command line's changes."""
-    path = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[0]
-    spec = importlib.util.spec_from_file_location("sweep_config", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    runs = []
-    if not hasattr(module, "sweep"):
-        return [_resolve(_CONFIG.value, _overrides())]
-
-    def add(argument="", changes=None):
-        runs.append(_resolve(module.get_config(argument), {**(changes or {}), **_overrides()}))
-
-    module.sweep(add)
-    return runs
-
-
-def train(arguments) -> int:
+def train(arguments: list[str]) -> int:
     """Trains one run."""
     from common.experiment import folder, outcome, run
 
-    config = _resolve(_CONFIG.value, _overrides())
+    config = _resolve(_CONFIG.value)
     own = folder.run_folder(config)
-    if folder.is_done(config):
-        print(f"done: {own}")
-        return 0
-    with outcome.listen() as request:
-        run.train_alone(config, _make_method, request, sys.argv[2:])
-    result = json.loads((own / "result.json").read_text())
-    for name, chosen in result["selections"].items():
+    if not folder.is_done(config):
+        with outcome.listen() as request:
+            run.train_alone(config, _make_method, request, sys.argv[2:])
+    selections = json.loads((own / "result.json").read_text())["selections"]
+    for name, chosen in selections.items():
         accuracy = chosen["oracle/target_test_accuracy"]
         print(f"{name}: step {chosen['step']}, target test accuracy {accuracy:.3f}")
     print(f"done: {own}")
     return 0
 
 
-def sweep(arguments) -> int:
+def sweep(arguments: list[str]) -> int:
     """Trains all runs of a config's grid and reports."""
     from common.experiment import folder, outcome, sweep
 
-    configs = _expand()
+    path = config_flags.get_config_filename(flags.FLAGS["config"])
+    configs = sweep.expand(path, _CONFIG.value, _resolve)
     with outcome.listen() as request:
         failures = sweep.run_sweep(configs, _make_method, request, sys.argv[2:], print)
     for name, reason in failures.items():
         print(f"failed: {name}: {reason}", file=sys.stderr)
-    roots = dict.fromkeys(folder.experiment_folder(config) for config in configs)
-    return max(int(bool(failures)), report([str(root) for root in roots]))
+    report([str(root) for root in dict.fromkeys(map(folder.experiment_folder, configs))])
+    return int(bool(failures))
 
 
-def report(arguments) -> int:
-    """Writes and prints the comparison of finished runs."""
+def report(arguments: list[str]) -> int:
+    """Writes and prints the comparison of the runs in some folders."""
     from common.experiment import report
 
-    if not arguments:
-        raise app.UsageError("report needs a folder of runs, such as runs/digits")
-    for folder in arguments:
-        if not Path(folder).is_dir():
-            raise app.UsageError(f"there is no folder {folder}")
+    missing = [folder for folder in arguments if not Path(folder).is_dir()]
+    if missing or not arguments:
+        raise app.UsageError(
+            f"report needs folders of runs, such as runs/digits, not {' '.join(missing) or 'none'}"
+        )
     written = report.write_report([Path(folder) for folder in arguments])
     print(report.format_table(written.summary))
     print(f"report: {written.path}")
     return 0
 
 
-def list_names(arguments) -> int:
+def list_names(arguments: list[str]) -> int:
     """Prints what a config may name."""
     from common.data.domain import DOMAINS
+    from common.evaluation.scores.score import SCORES
     from common.models.network import FEATURE_EXTRACTORS
     from configs.base import PLAIN, TERMS
 
-    names = {"methods": [*PLAIN, *TERMS], "datasets": DOMAINS, "models": FEATURE_EXTRACTORS}
+    names = {
+        "methods": [*PLAIN, *TERMS],
+        "datasets": DOMAINS,
+        "models": FEATURE_EXTRACTORS,
+        "scores": SCORES,
+    }
     unknown = [kind for kind in arguments if kind not in names]
     if unknown:
         raise app.UsageError(f"cannot list {unknown[0]!r}; legal are {', '.join(names)}")
@@ -130,54 +119,37 @@ def list_names(arguments) -> int:
 VERBS = {"train": train, "sweep": sweep, "report": report, "list": list_names}
 
 
-def _parse(argv: list[str]) -> list[str]:
-    """Parses flags and returns the verb and its arguments; wrong usage ends with code 2."""
-    if {"--help", "-h", "-help", "help"} & set(argv[1:]):
-        print(USAGE)
-        sys.exit(0)
-    verb = argv[1] if len(argv) > 1 and not argv[1].startswith("-") else ""
-    rest = argv[2:] if verb else argv[1:]
-    if not verb:
-        verb, rest = "sweep", [f"--config={MAIN_CONFIG}", *rest]
-    if verb not in VERBS:
-        near = difflib.get_close_matches(verb, VERBS, 1) or list(VERBS)
-        _refuse(f"{verb!r} is no verb; did you mean {near[0]!r}?")
-    try:
-        positional = flags.FLAGS([argv[0], *rest])[1:]
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        _refuse(" ".join(str(error).split()))
-    if verb in ("train", "sweep") and _CONFIG.value is None:
-        _refuse(f"{verb} needs --config=FILE, such as --config={MAIN_CONFIG}")
-    return [verb, *positional]
-
-
-def _refuse(sentence: str) -> None:
-    print(f"launch.py: {sentence}", file=sys.stderr)
-    sys.exit(2)
-
-
 def main(argv: list[str]) -> int:
     """Runs a verb and turns its outcome into an exit code."""
     from common.experiment import outcome
 
     logging.set_verbosity(logging.WARNING)
     verb, *arguments = argv
-    try:
-        if verb in ("train", "sweep"):
-            from common.training import parallel
+    if verb in ("train", "sweep"):
+        if _CONFIG.value is None:
+            command_line.refuse(f"{verb} needs --config=FILE, such as --config={MAIN_CONFIG}")
+        from common.training import parallel
 
-            parallel.use_processor_cores()
+        parallel.use_processor_cores()
+    try:
         return VERBS[verb](arguments)
     except (outcome.UsageError, app.UsageError) as error:
-        _refuse(str(error))
+        command_line.refuse(str(error))
     except outcome.RunFailed as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
     except outcome.Stopped as error:
         print(f"stopped: {error}", file=sys.stderr)
         return 75
-    return 0
 
+
+_PARSE = functools.partial(
+    command_line.parse,
+    verbs=tuple(VERBS),
+    default=("sweep", f"--config={MAIN_CONFIG}"),
+    usage=USAGE,
+    load_config=lambda: _CONFIG.value and _CONFIG.value.to_dict(),
+)
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=_parse)
+    app.run(main, flags_parser=_PARSE)

@@ -1,5 +1,7 @@
 """Every legal key of an experiment, with its default."""
 
+from typing import Any
+
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
@@ -29,7 +31,7 @@ TERMS = {
 }
 
 
-def get_config() -> ConfigDict:
+def get_config() -> Any:
     """Returns the defaults; every other config changes some of these keys."""
     config = ConfigDict()
     config.experiment = "experiment"  # folder below the work folder
@@ -98,7 +100,7 @@ def get_config() -> ConfigDict:
     return config
 
 
-def set_method(config: ConfigDict, method: str) -> ConfigDict:
+def set_method(config: Any, method: str) -> Any:
     """Turns a config into one row of a comparison.
 
     Args:

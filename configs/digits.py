@@ -1,8 +1,8 @@
 """Rendered digits to handwriting: the embedded benchmark, and what `python launch.py` runs.
 
 Source: digits drawn with the fonts that Matplotlib carries. Target: the handwritten digits that
-scikit-learn carries. Nothing is downloaded. Every row has the same network, augmentation, optimizer,
-weight averaging and number of steps; they differ in their loss alone.
+scikit-learn carries. Nothing is downloaded. Every row has the same network, augmentation,
+optimizer, weight averaging and number of steps; they differ in their loss alone.
 
 The hyper-parameters were set by hand during planning, looking at target accuracy, on seeds 0 to 7
 and frozen then. The seeds below are others: they draw other weights, batches and splits of the same

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ("common/", "configs/", "dann/", "finetune/", "benchmarks/", "launch.py")
 
-CONFIGS_MAY_IMPORT = ("configs", "ml_collections")
+CONFIGS_MAY_IMPORT = ("configs", "ml_collections", "typing")
 LAYERS = {
     "common/": ("dann", "finetune", "configs", "launch"),
     "dann/": ("finetune", "configs", "launch"),

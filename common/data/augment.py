@@ -38,10 +38,11 @@ def shift(
 
     def crop(window: Callable[[int], Array], distance: Array) -> Array:
         # A sum over the few possible distances: gathers a picture at a time are slow on CPUs.
-        return sum(
-            window(pixels + step) * (distance == step).astype(images.dtype)[:, None, None, None]
-            for step in range(-pixels, pixels + 1)
-        )
+        moved = jnp.zeros_like(window(0))
+        for step in range(-pixels, pixels + 1):
+            taken = (distance == step).astype(images.dtype)[:, None, None, None]
+            moved = moved + window(pixels + step) * taken
+        return moved
 
     rows = crop(lambda start: padded[:, start : start + height], distances[:, 0])
     return crop(lambda start: rows[:, :, start : start + width], distances[:, 1])

@@ -56,9 +56,9 @@ def _load_digits(options: Mapping[str, Any]) -> Examples:
     del options
     from sklearn.datasets import load_digits
 
-    bunch = load_digits()
-    images = bunch.images.astype(np.uint8)[..., None]
-    return Examples(images, bunch.target.astype(np.int32), tuple("0123456789"), 16.0)
+    pixels, labels = load_digits(return_X_y=True)
+    images = np.asarray(pixels, np.uint8).reshape(-1, 8, 8, 1)
+    return Examples(images, np.asarray(labels, np.int32), tuple("0123456789"), 16.0)
 
 
 DOMAINS: dict[str, Callable[[Mapping[str, Any]], Examples]] = {

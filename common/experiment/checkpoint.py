@@ -62,7 +62,7 @@ def restore_population(manager: ocp.CheckpointManager, state: State) -> tuple[in
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding),
         _as_arrays(state),
     )
-    arrays = manager.restore(step, args=ocp.args.StandardRestore(abstract))
+    arrays = dict(manager.restore(step, args=ocp.args.StandardRestore(abstract)))
     key = jax.random.wrap_key_data(arrays.pop("key"))
     return step, state._replace(**arrays, key=key)
 

@@ -298,6 +298,7 @@ def _finish(
             if name.startswith("oracle/") or name in wanted
         }
         for rule, index in chosen.items()
+        if index is not None
     }
     _write_outputs(own, member, task, program, state, tables)
     counts = {

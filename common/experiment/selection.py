@@ -1,5 +1,137 @@
-"""stub"""
-RULES={"last":None,"source_val":None}
-def choose(records,*,num_source_val):
-    n=len(records)-1
-    return {"last":n,"source_val":n,"oracle":n}
+"""Which of a run's evaluations counts: rules that read no target label, and an oracle beside them.
+
+A rule sees evaluation records without any key that begins with `oracle/`, so it cannot read a
+target label even by mistake.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+ORACLE = "oracle/"
+
+Record = Mapping[str, Any]
+
+
+def _is_finite(value: Any) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _is_healthy(record: Record) -> bool:
+    """Says whether the training loss was finite; a first evaluation may come before training."""
+    return _is_finite(record.get("train/loss", 0.0))
+
+
+def last(records: Sequence[Record], *, num_source_val: int) -> int | None:
+    """Takes the last evaluation: the rule fixed before any result was seen.
+
+    Args:
+        records: Evaluation records in the order of their steps, without oracle keys.
+        num_source_val: Size of the source's validation split; unused.
+
+    Returns:
+        The index of the chosen record, or None if no record has a finite training loss.
+    """
+    del num_source_val
+    healthy = [index for index, record in enumerate(records) if _is_healthy(record)]
+    return healthy[-1] if healthy else None
+
+
+def source_val(records: Sequence[Record], *, num_source_val: int) -> int | None:
+    """Takes the highest accuracy on the source's validation split.
+
+    Source accuracy is near its maximum long before the adaptation is done. Whatever lies within
+    one standard error of the maximum counts as equal, and the latest of the equal ones is taken.
+
+    Args:
+        records: Evaluation records in the order of their steps, without oracle keys.
+        num_source_val: Size of the source's validation split.
+
+    Returns:
+        The index of the chosen record, or None if none has a finite training loss and accuracy.
+    """
+    accuracy = {
+        index: record["source_val/accuracy"]
+        for index, record in enumerate(records)
+        if _is_healthy(record) and _is_finite(record["source_val/accuracy"])
+    }
+    if not accuracy:
+        return None
+    best = max(accuracy.values())
+    standard_error = math.sqrt(best * (1 - best) / num_source_val)
+    return max(index for index, value in accuracy.items() if value >= best - standard_error)
+
+
+def information_maximization(records: Sequence[Record], *, num_source_val: int) -> int | None:
+    """Takes the highest information maximization on the target's validation pictures.
+
+    Args:
+        records: Evaluation records in the order of their steps, without oracle keys.
+        num_source_val: Size of the source's validation split; unused.
+
+    Returns:
+        The index of the chosen record, the latest of equal ones, or None if there is none.
+    """
+    del num_source_val
+    score = {
+        index: record["score/information_maximization"]
+        for index, record in enumerate(records)
+        if _is_healthy(record) and _is_finite(record.get("score/information_maximization"))
+    }
+    return max(score, key=lambda index: (score[index], index), default=None)
+
+
+RULES: dict[str, Callable[..., int | None]] = {
+    "last": last,
+    "source_val": source_val,
+    "information_maximization": information_maximization,
+}
+
+
+def oracle_choice(records: Sequence[Record]) -> int | None:
+    """Takes the highest accuracy on the target's validation labels; for comparison only.
+
+    Args:
+        records: Whole evaluation records in the order of their steps.
+
+    Returns:
+        The index of the chosen record, the latest of equal ones, or None if there is none.
+    """
+    accuracy = {
+        index: record["oracle/target_val_accuracy"]
+        for index, record in enumerate(records)
+        if _is_healthy(record) and _is_finite(record.get("oracle/target_val_accuracy"))
+    }
+    return max(accuracy, key=lambda index: (accuracy[index], index), default=None)
+
+
+def visible(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Strips what was computed from target labels.
+
+    Args:
+        records: Whole evaluation records.
+
+    Returns:
+        The records without the keys that begin with `oracle/`.
+    """
+    return [
+        {name: value for name, value in record.items() if not name.startswith(ORACLE)}
+        for record in records
+    ]
+
+
+def choose(records: Sequence[Record], *, num_source_val: int) -> dict[str, int | None]:
+    """Applies every rule, and the oracle.
+
+    Args:
+        records: Whole evaluation records of one run, in the order of their steps.
+        num_source_val: Size of the source's validation split.
+
+    Returns:
+        By rule and under `oracle`, the index of the chosen record, or None where there is none.
+    """
+    stripped = visible(records)
+    chosen = {name: rule(stripped, num_source_val=num_source_val) for name, rule in RULES.items()}
+    return {**chosen, "oracle": oracle_choice(records)}

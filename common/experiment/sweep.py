@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from common.experiment import folder
-from common.experiment.run import MakeMethod, train_population
 from common.experiment.outcome import StopRequest
+from common.experiment.run import MakeMethod, train_population
 from common.training.hparam import structure
 
 Config = Mapping[str, Any]
+
+
+def expand(path: str, config: Any, resolve: Callable[[Any], Config]) -> list[Config]:
+    """Lists the runs of a config file: those that its `sweep(add)` adds, or its only one.
+
+    Args:
+        path: The config file.
+        config: Its config, for a file without `sweep`.
+        resolve: Applies the command line's changes, which win over the grid's, and resolves.
+
+    Returns:
+        Resolved configs.
+    """
+    spec = importlib.util.spec_from_file_location("sweep_config", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "sweep"):
+        return [resolve(config)]
+    runs: list[Config] = []
+
+    def add(argument: str = "", changes: Mapping[str, Any] | None = None) -> None:
+        own = module.get_config(argument)
+        own.update_from_flattened_dict(changes or {})
+        runs.append(resolve(own))
+
+    module.sweep(add)
+    return runs
 
 
 def pack(configs: Sequence[Config]) -> list[list[Config]]:

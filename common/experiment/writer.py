@@ -27,7 +27,8 @@ def make_record(
         step: Training steps taken.
         num_steps: Steps of the run.
         train: Training metrics, `[member]`.
-        evaluation: By split `confusion` and `loss`, with a leading axis of members, or None.
+        evaluation: By split `confusion` and `loss`, with a leading axis of members, and under
+            `score` the label-free scores; or None.
         member: Which run.
 
     Returns:
@@ -36,6 +37,9 @@ def make_record(
     record: dict[str, Any] = {"step": step, "progress": step / num_steps}
     record |= {f"train/{name}": float(values[member]) for name, values in train.items()}
     for split, values in (evaluation or {}).items():
+        if split == "score":
+            record |= {f"score/{name}": float(score[member]) for name, score in values.items()}
+            continue
         prefix = f"oracle/{split}_" if split.startswith("target") else f"{split}/"
         metrics = classification_metrics(values["confusion"][member])
         metrics["loss"] = float(values["loss"][member])

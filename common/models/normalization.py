@@ -109,7 +109,7 @@ def _apply(
         )
         if root == "feature_extractor":
             features = value
-        sown = traverse_util.flatten_dict(collections.get("layers", {}), sep="/")
+        sown: dict[str, Any] = traverse_util.flatten_dict(collections.get("layers", {}), sep="/")
         kept |= {name: maps[0] for name, maps in sown.items()}
         if "batch_stats" in collections:
             stats[root] = collections["batch_stats"]

@@ -18,8 +18,8 @@ class Boundary(NamedTuple):
         step: Training steps taken.
         state: The state after them.
         train: Training metrics by name, `[member]`: means over the steps since the last boundary.
-        evaluation: `{split: {"confusion", "loss"}}`, each with a leading axis of members, where an
-            evaluation was due, otherwise None.
+        evaluation: What `Program.evaluate` returned, as NumPy arrays, where an evaluation was
+            due, otherwise None.
         health: First non-finite step of each member, or `HEALTHY`.
     """
 
@@ -41,7 +41,7 @@ def next_boundary(step: int, num_steps: int, cadences: tuple[int, ...]) -> int:
     Returns:
         The number of steps at the end of the next chunk.
     """
-    return min(num_steps, *((step // cadence + 1) * cadence for cadence in cadences if cadence))
+    return min([num_steps, *((step // cadence + 1) * cadence for cadence in cadences if cadence)])
 
 
 def run_loop(

@@ -138,7 +138,7 @@ def make_objective(
             )
             for domain in labelled
         }
-        task_loss = sum(task_losses.values()) / len(labelled)
+        task_loss = jnp.mean(jnp.stack(list(task_losses.values())))
         total, new_states = task_loss, {}
         metrics = {"task_loss": task_loss}
         for domain in labelled:

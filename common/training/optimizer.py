@@ -189,11 +189,11 @@ def make_optimizer(config: Mapping[str, Any], params: Mapping[str, Any]) -> Opti
 
     def split(params):
         flat = paths_of(params)
-        return tuple(
-            traverse_util.unflatten_dict(
-                {path: flat[path] for path in sorted(flat) if (path in frozen) is wanted}, sep="/"
-            )
-            for wanted in (False, True)
+        kept = {path: flat[path] for path in sorted(flat) if path not in frozen}
+        still = {path: flat[path] for path in sorted(flat) if path in frozen}
+        return (
+            traverse_util.unflatten_dict(kept, sep="/"),
+            traverse_util.unflatten_dict(still, sep="/"),
         )
 
     def learning_rate(progress, hparams):
@@ -205,7 +205,7 @@ def make_optimizer(config: Mapping[str, Any], params: Mapping[str, Any]) -> Opti
         def scale(updates, params):
             del params
             rate = learning_rate(progress, hparams)
-            flat = traverse_util.flatten_dict(updates, sep="/")
+            flat: dict[str, Any] = traverse_util.flatten_dict(updates, sep="/")
             for path, update in flat.items():
                 factor = -rate
                 group = groups.get(f"{root}/{path}")
@@ -221,21 +221,23 @@ def make_optimizer(config: Mapping[str, Any], params: Mapping[str, Any]) -> Opti
                 lambda path, _: "/".join([root, *(key.key for key in path)]) in decayed, tree
             ),
         )
+        adam = optax.scale_by_adam(
+            b1=config["betas"][0], b2=config["betas"][1], eps=config["epsilon"]
+        )
         clip = optax.clip_by_global_norm(config["clip_norm"]) if config["clip_norm"] else None
         direction = {
             "sgd": (decay, optax.trace(hparams["optimizer.momentum"])),
-            "adam": (decay, optax.scale_by_adam(*config["betas"], config["epsilon"])),
-            "adamw": (optax.scale_by_adam(*config["betas"], config["epsilon"]), decay),
+            "adam": (decay, adam),
+            "adamw": (adam, decay),
         }[config["name"]]
         steps = (clip, *direction, optax.stateless(scale))
         return optax.chain(*(step for step in steps if step is not None))
 
     def init(trainable):
         # Initial states hold zeros alone; the traced values do not enter them.
-        ones = {key: jnp.ones(()) for key in ("momentum", "weight_decay", "warmup")}
-        values = {f"optimizer.{key}": one for key, one in ones.items()}
+        unused = {"optimizer.momentum": 0.0, "optimizer.weight_decay": 0.0}
         return {
-            root: transformation(root, 0.0, values).init(tree) for root, tree in trainable.items()
+            root: transformation(root, 0.0, unused).init(tree) for root, tree in trainable.items()
         }
 
     def update(gradients, state, trainable, *, progress, hparams):
@@ -249,8 +251,8 @@ def make_optimizer(config: Mapping[str, Any], params: Mapping[str, Any]) -> Opti
 
     def describe(path, leaf):
         group = groups.get(path, "").removeprefix("config.optimizer.groups.")
-        how = "frozen" if path in frozen else f"group {group.removesuffix('.pattern')}"
-        how = "trained" if how == "group " else how
+        group = f"trained in group {group.removesuffix('.pattern')}" if group else "trained"
+        how = "frozen" if path in frozen else group
         return f"{path} {tuple(leaf.shape)} {how}{' decayed' if path in decayed else ''}"
 
     summary = tuple(describe(path, leaf) for path, leaf in leaves.items())

@@ -13,6 +13,7 @@ from common.data.augment import make_augment
 from common.data.pipeline import check_sizes, indices, scale_images
 from common.evaluation.metric import confusion_matrix, mean_loss
 from common.evaluation.output import outputs_over
+from common.evaluation.scores.score import SCORES
 from common.method import Method, check_needs, fold_in_name
 from common.training.optimizer import Optimizer, make_optimizer
 from common.training.state import HEALTHY, State, create, evaluated_variables_of, keep
@@ -33,7 +34,8 @@ class Program(NamedTuple):
     Attributes:
         create: `(hparams, tables) -> state`, the state before step 0.
         chunk: `(state, tables, first_step, num_steps) -> (state, metrics)`, metrics by step.
-        evaluate: `(state, tables) -> {split: {"confusion", "loss"}}`.
+        evaluate: `(state, tables) -> {split: {"confusion", "loss"}}`, and under `score` the
+            label-free scores by name.
         keep: `(state, {rule: bool}) -> state`, keeps the current variables where true.
         refresh: `(state, tables) -> state`, the method's refresh over whole training splits.
         outputs: `(state, tables, role, split) -> Outputs` over a whole split.
@@ -134,15 +136,13 @@ def make_program(
             own = fold_in_name(key, domain)
             images = scale_images(table["image"][rows], table["maximum"])
             values = {
-                "image": lambda: augment(fold_in_name(own, "weak"), images) - mean,
-                "strong_image": lambda: (
-                    augment_strongly(fold_in_name(own, "strong"), images) - mean
-                ),
-                "label": lambda: table["label"][rows],
-                "index": lambda: drawn[domain],
-                "domain": lambda: jnp.full(rows.shape, number, jnp.int32),
+                "image": augment(fold_in_name(own, "weak"), images) - mean,
+                "strong_image": augment_strongly(fold_in_name(own, "strong"), images) - mean,
+                "label": table["label"][rows],
+                "index": drawn[domain],
+                "domain": jnp.full(rows.shape, number, jnp.int32),
             }
-            batch[domain] = {field: values[field]() for field in fields}
+            batch[domain] = {field: values[field] for field in fields}
         return batch
 
     def outputs_of(variables, tables, role, rows, domain):
@@ -208,9 +208,12 @@ def make_program(
                 "confusion": confusion_matrix(outputs.logits, labels),
                 "loss": mean_loss(outputs.logits, labels),
             }
+            if (role, split) == ("target", "val"):
+                result["score"] = {name: score(outputs.logits) for name, score in SCORES.items()}
         return result
 
     def refresh_one(state, tables):
+        assert method.refresh is not None
         variables = evaluated_variables_of(state)
         evidence = {}
         for domain, fields in method.needs.items():
@@ -257,5 +260,6 @@ def make_program(
         refresh=compiled(refresh_one, 0, table_axes, donate_argnums=0),
         outputs=lambda state, tables, role, split: run_outputs[role, split](state, tables),
         optimizer=optimizer,
-        refresh_every=method.refresh_every if method.refresh is not None else 0,
+        # A method may refresh before step 0 alone.
+        refresh_every=(method.refresh_every or config["num_steps"]) if method.refresh else 0,
     )

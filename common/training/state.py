@@ -59,7 +59,9 @@ def variables_of(state: State) -> Variables:
         "batch_stats": state.batch_stats,
         "method_state": state.method_state,
     }
-    return variables | ({"ema": state.ema} if state.ema else {})
+    if state.ema:
+        variables["ema"] = {**state.ema, "params": merge(state.ema["params"], state.frozen)}
+    return variables
 
 
 def evaluated_variables_of(state: State) -> Variables:

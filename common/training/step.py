@@ -42,7 +42,7 @@ def make_train_step(
             return phase.loss(variables, batch, key=key, progress=progress, hparams=state.hparams)
 
         (value, aux), gradients = jax.value_and_grad(loss, has_aux=True)(updated)
-        norm = optax.global_norm(gradients)
+        norm = optax.tree.norm(gradients)
         params, optimizer_state = optimizer.update(
             gradients, state.optimizer, state.params, progress=progress, hparams=state.hparams
         )

@@ -70,8 +70,10 @@ def domain_adversarial(config: Mapping[str, Any]) -> Alignment:
         # Algorithm 1 scales the whole domain loss; the reversal then passes it on at factor 1.
         reversal = jnp.ones_like(strength) if scale_discriminator else strength
         factor = strength if scale_discriminator else jnp.ones_like(strength)
-        logits = discriminator.apply(
-            {"params": params["domain_discriminator"]}, reverse_gradient(features, reversal)
+        logits = jnp.asarray(
+            discriminator.apply(
+                {"params": params["domain_discriminator"]}, reverse_gradient(features, reversal)
+            )
         )
         source, target = jnp.split(logits, [view.source.features.shape[0]])
         losses = jnp.stack(

@@ -1,0 +1,184 @@
+"""Tests of domains, their splits and their fingerprints."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from common.data import domain
+from common.data.domain import Examples, fingerprint, load_domain, load_task, split
+
+NUM_EXAMPLES = 60
+CLASSES = ("a", "b", "c")
+
+
+def make_examples(classes=CLASSES, shape=(2, 2, 1), seed=0):
+    generator = np.random.default_rng(seed)
+    images = generator.integers(0, 9, (NUM_EXAMPLES, *shape), np.uint8)
+    return Examples(images, generator.permutation(NUM_EXAMPLES) % len(classes), classes, 8.0)
+
+
+@pytest.fixture
+def config(monkeypatch):
+    """A config of two small domains, registered for the length of a test."""
+    monkeypatch.setitem(domain.DOMAINS, "left", lambda options: make_examples(seed=1))
+    monkeypatch.setitem(domain.DOMAINS, "right", lambda options: make_examples(seed=2))
+    domain._load.cache_clear()
+    yield {
+        "source": "left",
+        "target": "right",
+        "data": {
+            "split_seed": 3,
+            "transductive": False,
+            "left": {"train": 30, "val": 10},
+            "right": {"train": 20, "val": 15},
+        },
+    }
+    domain._load.cache_clear()
+
+
+@pytest.mark.parametrize(("train", "val"), [(30, 10), (1, 1), (58, 1)])
+def test_splits_are_disjoint_and_complete(train, val):
+    splits = split(NUM_EXAMPLES, {"train": train, "val": val}, 0, "config.data.x")
+    sizes = {name: len(rows) for name, rows in splits.items()}
+    assert sizes == {"train": train, "val": val, "test": NUM_EXAMPLES - train - val}
+    rows = np.concatenate(list(splits.values()))
+    np.testing.assert_array_equal(np.sort(rows), np.arange(NUM_EXAMPLES))
+    assert not np.array_equal(splits["train"], np.arange(train))
+
+
+def test_a_seed_decides_the_split():
+    first, again, other = (
+        split(NUM_EXAMPLES, {"train": 30, "val": 10}, seed, "config.data.x") for seed in (0, 0, 1)
+    )
+    for name in first:
+        np.testing.assert_array_equal(first[name], again[name])
+        assert not np.array_equal(first[name], other[name])
+
+
+def test_splits_do_not_see_the_labels(config, monkeypatch):
+    """A stratified split would hold equally many of each class, and carry labels into training."""
+    loaded = [load_domain("left", config["data"], seed) for seed in range(4)]
+    counts = {
+        tuple(np.bincount(each.examples.labels[each.splits["train"]]).tolist()) for each in loaded
+    }
+    assert len(counts) > 1
+
+    examples = make_examples(seed=1)
+    permuted = examples._replace(labels=np.sort(examples.labels))
+    monkeypatch.setitem(domain.DOMAINS, "permuted", lambda options: permuted)
+    data = {**config["data"], "permuted": config["data"]["left"]}
+    splits = load_domain("permuted", data, 0).splits
+    for name, rows in loaded[0].splits.items():
+        np.testing.assert_array_equal(splits[name], rows)
+
+
+@pytest.mark.parametrize(("train", "val"), [(0, 10), (10, 0), (50, 10), (70, 10), (-1, 10)])
+def test_an_empty_split_is_refused(config, train, val):
+    config["data"]["left"] = {"train": train, "val": val}
+    message = f"config.data.left asks for {train} examples to train and {val} to validate of 60"
+    with pytest.raises(ValueError, match=message):
+        load_domain("left", config["data"], 0)
+
+
+def test_an_unknown_domain_is_refused(config):
+    with pytest.raises(ValueError, match="'top'; legal are digits, left, right, synthetic_digits"):
+        load_domain("top", config["data"], 0)
+
+
+def test_a_task_is_a_source_and_a_target(config):
+    task = load_task(config)
+    assert {role: each.name for role, each in task.items()} == {"source": "left", "target": "right"}
+    for role, name in (("source", "left"), ("target", "right")):
+        expected = load_domain(name, config["data"], 3).splits
+        for part, rows in expected.items():
+            np.testing.assert_array_equal(task[role].splits[part], rows)
+
+
+def test_transductive_training_adds_the_test_pictures_of_the_target(config):
+    inductive = load_task(config)
+    config["data"]["transductive"] = True
+    task = load_task(config)
+    before, after = inductive["target"].splits, task["target"].splits
+    expected = sorted([*before["train"], *before["test"]])
+    np.testing.assert_array_equal(after["train"], expected)
+    assert len(set(expected)) == 45
+    for part in ("val", "test"):
+        np.testing.assert_array_equal(after[part], before[part])
+    np.testing.assert_array_equal(
+        task["source"].splits["train"], inductive["source"].splits["train"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": ("a", "b", "d")}, "left are a, b, c, those of right are a, b, d; .* the same"),
+        ({"classes": ("b", "a", "c")}, "left are a, b, c, those of right are b, a, c; .* the same"),
+        (
+            {"shape": (2, 3, 1)},
+            r"left have shape \(2, 2, 1\), those of right \(2, 3, 1\); .* the same",
+        ),
+    ],
+)
+def test_domains_that_do_not_match_are_refused(config, monkeypatch, changes, message):
+    monkeypatch.setitem(domain.DOMAINS, "right", lambda options: make_examples(**changes))
+    with pytest.raises(ValueError, match=message):
+        load_task(config)
+
+
+def test_a_domain_is_loaded_once_and_anew_for_other_options(config, monkeypatch):
+    asked = []
+
+    def load(options):
+        asked.append(options)
+        return make_examples()
+
+    monkeypatch.setitem(domain.DOMAINS, "left", load)
+    for seed in range(3):
+        load_domain("left", config["data"], seed)
+    assert asked == [{"train": 30, "val": 10}]
+    config["data"]["left"]["per_class"] = 5
+    load_domain("left", config["data"], 0)
+    assert asked[1:] == [{"train": 30, "val": 10, "per_class": 5}]
+
+
+def test_fingerprints_of_pictures_and_labels_are_apart():
+    images, labels = make_examples()[:2]
+    relabelled = (labels + 1) % 3
+    assert fingerprint(labels) != fingerprint(relabelled)
+    prints = [
+        fingerprint(array)
+        for array in (images, images[::-1], images.reshape(60, 4), images.astype(np.int8), labels)
+    ]
+    assert len(set(prints)) == len(prints)
+    assert fingerprint(np.asfortranarray(images)) == fingerprint(images)
+    # As other programs would compute it: results folders outlive this one.
+    content = b"<i4(3,)" + np.arange(3, dtype="<i4").tobytes()
+    assert fingerprint(np.arange(3, dtype="<i4")) == hashlib.sha256(content).hexdigest()
+
+
+def test_the_embedded_domains_share_classes_shape_and_range():
+    data = {
+        "split_seed": 0,
+        "transductive": False,
+        "synthetic_digits": {"per_class": 3, "seed": 0, "train": 10, "val": 10},
+        "digits": {"train": 900, "val": 250},
+    }
+    task = load_task({"source": "synthetic_digits", "target": "digits", "data": data})
+    assert task["source"].examples.images.shape == (30, 8, 8, 1)
+    digits = task["target"].examples
+    assert digits.images.shape == (1797, 8, 8, 1)
+    bunch = load_digits()
+    np.testing.assert_array_equal(digits.images[..., 0], bunch.images)
+    np.testing.assert_array_equal(digits.labels, bunch.target)
+    assert len(task["target"].splits["test"]) == 647
+    for each in task.values():
+        examples = each.examples
+        assert examples.images.dtype == np.uint8
+        assert examples.labels.dtype == np.int32
+        assert examples.images.max() == examples.maximum == 16
+        assert [examples.classes[label] for label in examples.labels] == [
+            str(label) for label in examples.labels
+        ]

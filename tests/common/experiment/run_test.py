@@ -1,0 +1,247 @@
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.data import domain
+from common.experiment import checkpoint, folder
+from common.experiment.outcome import RunFailed, Stopped, StopRequest, UsageError
+from common.experiment.run import population_folder, train_alone, train_population
+from configs import base
+from tests.tiny_run import make_method, tiny
+
+ROOT = Path(__file__).parents[3]
+TINY = "tests/config/tiny_digits.py"
+
+
+def launch(verb, workdir):
+    command = [sys.executable, "launch.py", verb, f"--config={TINY}", f"--workdir={workdir}"]
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+
+
+def runs_in(workdir):
+    return sorted(path.parent for path in Path(workdir).glob("tiny/*/config.json"))
+
+
+def what_must_be_equal(run):
+    result = json.loads((run / "result.json").read_text())
+    arrays = np.load(run / "outputs.npz")
+    return {
+        "run": run.name,
+        "metrics": (run / "metrics.jsonl").read_text(),
+        "result": result,
+        "outputs": {name: arrays[name].tobytes() for name in arrays.files},
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    twins = {}
+    for verb in ("train", "sweep"):
+        workdir = tmp_path_factory.mktemp(verb)
+        assert launch(verb, workdir).wait() == 0
+        twins[verb] = [what_must_be_equal(run) for run in runs_in(workdir)]
+    assert [len(twin) for twin in twins.values()] == [1, 3]
+    return twins
+
+
+@pytest.mark.parametrize("verb", ["train", "sweep"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_run_stopped_at_a_random_moment_ends_like_its_undisturbed_twin(
+    verb, number, undisturbed, tmp_path
+):
+    chance = random.Random(f"{verb} {number}")
+    process = launch(verb, tmp_path)
+    records = chance.randint(1, 3)
+    while process.poll() is None:
+        written = [run / "metrics.jsonl" for run in runs_in(tmp_path)]
+        if written and written[-1].is_file() and written[-1].read_text().count("\n") >= records:
+            break
+        time.sleep(0.005)
+    time.sleep(chance.random() * 0.05)
+    process.send_signal(number)
+    code = process.wait()
+    assert code == (75 if number == signal.SIGTERM else -signal.SIGKILL)
+    assert not any((run / "result.json").is_file() for run in runs_in(tmp_path))
+
+    assert launch(verb, tmp_path).wait() == 0
+    assert [what_must_be_equal(run) for run in runs_in(tmp_path)] == undisturbed[verb]
+    starts = json.loads((runs_in(tmp_path)[0] / "config.json").read_text())["starts"]
+    assert len(starts) == 2
+
+
+def test_run_that_is_done_is_not_trained_again(undisturbed, tmp_path):
+    assert launch("train", tmp_path).wait() == 0
+    (run,) = runs_in(tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    assert launch("train", tmp_path).wait() == 0
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
+def test_resume_forgets_neither_the_optimizer_nor_the_average_nor_the_choices(tmp_path):
+    config = tiny(tmp_path)
+    request = StopRequest()
+    request.received = "SIGTERM"
+    with pytest.raises(Stopped):
+        train_alone(config, make_method, request)
+    saved = checkpoint.open_population(population_folder([config]) / "checkpoints")
+    names = set(saved.item_metadata(saved.latest_step()))
+    assert {"params", "optimizer", "ema", "key", "step", "best", "health"} <= names
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        *(row for row, domains in base.PLAIN.items() if "target_labelled" not in domains),
+        *base.TERMS,
+    ],
+)
+def test_permuting_target_labels_changes_nothing_but_oracle_values(method, tmp_path, monkeypatch):
+    load = domain.DOMAINS["digits"]
+
+    def permuted(options):
+        examples = load(options)
+        labels = np.random.default_rng(0).permutation(examples.labels)
+        return examples._replace(labels=labels)
+
+    seen = []
+    for name, loader in (("true", load), ("permuted", permuted)):
+        monkeypatch.setitem(domain.DOMAINS, "digits", loader)
+        domain._load.cache_clear()
+        config = tiny(tmp_path / name, method)
+        train_alone(config, make_method, StopRequest())
+        run = folder.run_folder(config)
+        result = json.loads((run / "result.json").read_text())
+        records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        oracle = [record.get("oracle/target_test_accuracy") for record in records]
+        visible = [
+            {key: value for key, value in record.items() if not key.startswith("oracle/")}
+            for record in records
+        ]
+        chosen = {
+            rule: choice["step"]
+            for rule, choice in result["selections"].items()
+            if rule != "oracle"
+        }
+        seen.append((result["params_sha256"], visible, chosen, result["warnings"]))
+        seen.append(oracle)
+    domain._load.cache_clear()
+    assert seen[0] == seen[2]
+    assert seen[1] != seen[3]
+
+
+def test_run_with_non_finite_values_stops_and_says_where(tmp_path):
+    config = tiny(tmp_path, **{"optimizer.learning_rate": 1e30})
+    with pytest.raises(RunFailed, match="not finite at step"):
+        train_alone(config, make_method, StopRequest())
+    run = folder.run_folder(config)
+    failure = json.loads((run / "failure.json").read_text())
+    assert 0 < failure["step"] < 60
+    assert str(failure["step"]) in failure["reason"]
+    assert not (run / "result.json").exists()
+
+
+def test_run_that_fails_late_keeps_its_last_good_checkpoint(tmp_path):
+    # The labels turn into an illegal class after the first checkpoint: the loss becomes NaN.
+    config = tiny(tmp_path, "source_only")
+
+    def failing(config, num_classes):
+        method = make_method(config, num_classes)
+        (phase,) = method.phases
+
+        def loss(variables, batch, *, key, progress, hparams):
+            value, aux = phase.loss(variables, batch, key=key, progress=progress, hparams=hparams)
+            return value / (progress < 0.5), aux
+
+        return method._replace(phases=(phase._replace(loss=loss),))
+
+    with pytest.raises(RunFailed, match="step 30"):
+        train_alone(config, failing, StopRequest())
+    saved = checkpoint.open_population(population_folder([config]) / "checkpoints")
+    assert saved.latest_step() == 20
+    train_alone(config, make_method, StopRequest())
+    assert not (folder.run_folder(config) / "failure.json").exists()
+    twin = tiny(tmp_path / "twin", "source_only")
+    train_alone(twin, make_method, StopRequest())
+    assert what_must_be_equal(folder.run_folder(config)) == what_must_be_equal(
+        folder.run_folder(twin)
+    )
+
+
+def test_failing_member_does_not_harm_the_others(tmp_path):
+    rates = (1e-3, 1e30, 2e-3)
+    configs = [
+        tiny(tmp_path / "with", "source_only", **{"optimizer.learning_rate": rate})
+        for rate in rates
+    ]
+    failures = train_population(configs, make_method, StopRequest())
+    assert list(failures) == [folder.run_id(configs[1])]
+    assert (folder.run_folder(configs[1]) / "failure.json").is_file()
+    assert not (folder.run_folder(configs[1]) / "result.json").exists()
+    healthy = [
+        tiny(tmp_path / "without", "source_only", **{"optimizer.learning_rate": rate})
+        for rate in (1e-3, 1.5e-3, 2e-3)
+    ]
+    assert not train_population(healthy, make_method, StopRequest())
+    for with_failure, without in zip(configs[::2], healthy[::2], strict=True):
+        results = [
+            json.loads((folder.run_folder(config) / "result.json").read_text())
+            for config in (with_failure, without)
+        ]
+        assert results[0]["params_sha256"] == results[1]["params_sha256"]
+
+
+def test_run_continues_from_a_finished_run(tmp_path):
+    parent = tiny(tmp_path, "source_only")
+    train_alone(parent, make_method, StopRequest())
+    loaded = checkpoint.load_run(folder.run_folder(parent), "last")
+    child = tiny(
+        tmp_path,
+        "train_on_target",
+        **{
+            "init_from.run": str(folder.run_folder(parent)),
+            "init_from.include": "feature_extractor/.*",
+            "optimizer.freeze": ("feature_extractor/.*",),
+            # The discriminator's group belongs to adversarial rows alone.
+            "num_steps": 20,
+        },
+    )
+    train_alone(child, make_method, StopRequest())
+    after = checkpoint.load_run(folder.run_folder(child), "last")
+    for name, before in loaded["params"]["feature_extractor"]["convolution"].items():
+        np.testing.assert_array_equal(
+            after["params"]["feature_extractor"]["convolution"][name], before
+        )
+    head = [tree["params"]["task_head"]["logits"]["kernel"] for tree in (loaded, after)]
+    assert not np.array_equal(*head)
+    result = json.loads((folder.run_folder(child) / "result.json").read_text())
+    assert 0 < result["parameters"]["trained"] < result["parameters"]["total"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"init_from.run": "nowhere"}, "no finished run"),
+        ({"data.batch_size": 121}, "training split of source has 120"),
+        ({"data.batch_size": 0}, "batch_size is 0"),
+        ({"data.digits.train": 1797}, "config.data.digits"),
+        ({"target": "digit"}, "legal are digits, synthetic_digits"),
+        ({"model.name": "resnet"}, "config.model.name is 'resnet'"),
+        ({"model.normalization": "batch"}, "config.model.normalization"),
+        ({"optimizer.freeze": ("encoder/.*",)}, "matches no parameter"),
+        ({"optimizer.name": "lion"}, "config.optimizer.name"),
+        ({"data.center": "both"}, "config.data.center"),
+    ],
+)
+def test_impossible_config_is_refused_before_anything_is_written(changes, sentence, tmp_path):
+    with pytest.raises(UsageError, match=sentence):
+        train_alone(tiny(tmp_path, **changes), make_method, StopRequest())
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,190 @@
+"""Tests of the forms of convolution and pooling, and of the choice between them.
+
+Whole numbers make the sums exact in every order, so equal means equal to the last bit.
+"""
+
+import itertools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from common.models.convolution import (
+    Convolution,
+    convolve,
+    convolve_native,
+    convolve_patches,
+    max_pool,
+    max_pool_native,
+    max_pool_reshape,
+)
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+def draw(seed, *shape):
+    """Small whole numbers."""
+    return jnp.asarray(np.random.default_rng(seed).integers(-4, 5, shape), jnp.float32)
+
+
+def draw_without_ties(seed, *shape):
+    """Whole numbers, each of them once."""
+    numbers = np.random.default_rng(seed).permutation(int(np.prod(shape))).reshape(shape)
+    return jnp.asarray(numbers, jnp.float32) - numbers.size // 2
+
+
+def value_and_gradients(form, *inputs):
+    """The value of a form and what its backward pass makes of a drawn cotangent."""
+    value, pull_back = jax.vjp(form, *inputs)
+    return value, *pull_back(draw(2, *value.shape))
+
+
+def assert_equal(actual, expected):
+    jax.tree.map(np.testing.assert_array_equal, actual, expected)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize("window", [(3, 3), (2, 4)])
+@pytest.mark.parametrize("size", [(8, 6), (7, 9)])
+def test_patches_equal_the_native_form(stride, padding, window, size):
+    inputs = draw(0, 2, *size, 3), draw(1, *window, 3, 5)
+    native, patches, dispatched = jax.jit(
+        lambda *inputs: [
+            value_and_gradients(lambda x, k, form=form: form(x, k, stride, padding), *inputs)
+            for form in (convolve_native, convolve_patches, convolve)
+        ]
+    )(*inputs)
+    assert_equal(patches, native)
+    assert_equal(dispatched, native)
+
+
+def test_a_window_smaller_than_the_stride():
+    images, kernel = draw(0, 2, 6, 7, 3), draw(1, 1, 1, 3, 4)
+    forms = convolve_patches, convolve_native
+    assert_equal(*jax.jit(lambda x, k: [form(x, k, 2, "SAME") for form in forms])(images, kernel))
+
+
+@pytest.mark.parametrize("form", [convolve_patches, convolve])
+def test_members_in_a_scan_equal_a_plain_loop(form):
+    members = draw(0, 3, 3, 3, 2, 4)
+    batches, cotangents = draw(1, 3, 2, 5, 6, 2), draw(2, 3, 2, 3, 3, 4)
+
+    def step(form, kernel, batch, cotangent):
+        value, pull_back = jax.vjp(lambda x, k: form(x, k, 2, "SAME"), batch, kernel)
+        image_gradient, kernel_gradient = pull_back(cotangent)
+        return kernel + kernel_gradient, (value, image_gradient)
+
+    @jax.jit
+    @jax.vmap
+    def scan(kernel):
+        return lax.scan(lambda carry, each: step(form, carry, *each), kernel, (batches, cotangents))
+
+    kernels, outputs = scan(members)
+    native_step = jax.jit(lambda *inputs: step(convolve_native, *inputs))
+    for member, kernel in enumerate(members):
+        for index in range(len(batches)):
+            kernel, expected = native_step(kernel, batches[index], cotangents[index])
+            assert_equal([part[member, index] for part in outputs], list(expected))
+        assert_equal(kernels[member], kernel)
+
+
+def test_second_derivatives_equal_those_of_the_native_form():
+    """Virtual adversarial training differentiates through a gradient."""
+    images, kernel = draw(0, 1, 4, 4, 1), draw(1, 2, 2, 1, 2)
+
+    def slope(form, images, kernel):
+        squares = lambda images: jnp.sum(form(images, kernel, 1, "SAME") ** 2)  # noqa: E731
+        return jnp.sum(jax.grad(squares)(images) ** 2)
+
+    gradients = jax.jit(
+        lambda *inputs: [
+            jax.grad(lambda *inputs, form=form: slope(form, *inputs), (0, 1))(*inputs)
+            for form in (convolve_native, convolve)
+        ]
+    )
+    assert_equal(*gradients(images, kernel))
+
+
+def lowered(function, platform, *inputs):
+    return jax.jit(function).trace(*inputs).lower(lowering_platforms=(platform,)).as_text()
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_each_platform_gets_its_form_in_both_passes(platform):
+    """Elsewhere than on CPUs, no residual of the patches may be computed or kept."""
+    program = lowered(
+        lambda images, kernel: value_and_gradients(convolve, images, kernel),
+        *(platform, draw(0, 2, 6, 6, 2), draw(1, 3, 3, 2, 4)),
+    )
+    assert ("stablehlo.convolution" in program) == (platform != "cpu")
+    assert ("stablehlo.dot_general" in program) == (platform == "cpu")
+    program = lowered(
+        lambda images: value_and_gradients(max_pool, images), platform, draw(0, 2, 6, 6, 2)
+    )
+    assert ("stablehlo.select_and_scatter" in program) == (platform != "cpu")
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize(("stride", "use_bias"), [(1, True), (2, False)])
+def test_the_layer_is_that_of_flax(padding, stride, use_bias):
+    images, key = draw(0, 2, 7, 6, 3), jax.random.key(3)
+    ours = Convolution(5, 3, stride, padding, use_bias)
+    flax = nn.Conv(5, (3, 3), strides=stride, padding=padding, use_bias=use_bias)
+    variables, expected = jax.jit(lambda: (ours.init(key, images), flax.init(key, images)))()
+    assert_equal(variables, expected)
+
+    variables = jax.tree.map(lambda leaf: draw(4, *leaf.shape), variables)
+    assert_equal(
+        *jax.jit(lambda variables: [each.apply(variables, images) for each in (ours, flax)])(
+            variables
+        )
+    )
+
+
+def test_an_unknown_padding_is_refused():
+    with pytest.raises(ValueError, match="padding is 'same'; legal are SAME, VALID"):
+        convolve(draw(0, 1, 4, 4, 1), draw(1, 3, 3, 1, 1), 1, "same")
+
+
+@pytest.mark.parametrize("window", [2, 3])
+@pytest.mark.parametrize("size", [(6, 6), (7, 8)])
+def test_pooling_equals_the_native_form(window, size):
+    images = draw_without_ties(0, 2, *size, 3)
+    native, reshaped, dispatched = jax.jit(
+        lambda images: [
+            value_and_gradients(lambda x, form=form: form(x, window), images)
+            for form in (max_pool_native, max_pool_reshape, max_pool)
+        ]
+    )(images)
+    assert_equal(reshaped, native)
+    assert_equal(dispatched, native)
+    assert_equal(native[0], nn.max_pool(images, (window, window), (window, window)))
+
+
+def test_pooling_members_in_a_scan_equals_the_native_form():
+    images = draw_without_ties(0, 3, 2, 2, 4, 4, 1)
+    step = lambda _, images: (None, value_and_gradients(max_pool, images))  # noqa: E731
+    scanned = jax.jit(jax.vmap(lambda images: lax.scan(step, None, images)[1]))(images)
+    native = jax.jit(lambda images: value_and_gradients(lambda x: max_pool_native(x, 2), images))
+    for member, index in itertools.product(range(3), range(2)):
+        assert_equal([part[member, index] for part in scanned], list(native(images[member, index])))
+
+
+def test_a_tie_shares_the_gradient_and_changes_nothing_behind_a_rectifier():
+    tied = jnp.asarray([[3.0, 3.0], [1.0, 0.0]])[None, :, :, None]
+    shared = jax.jit(jax.grad(lambda images: max_pool(images).sum()))(tied)
+    np.testing.assert_array_equal(shared[0, :, :, 0], [[0.5, 0.5], [0.0, 0.0]])
+
+    # A window without a positive number is tied at zero, where the rectifier stops the gradient.
+    images = draw_without_ties(0, 1, 4, 4, 2).at[:, :2, :2].set(-1.0)
+    gradients = jax.jit(
+        lambda images: [
+            jax.grad(lambda images, form=form: form(nn.relu(images), 2).sum())(images)
+            for form in (max_pool, max_pool_native)
+        ]
+    )
+    assert_equal(*gradients(images))

@@ -1,0 +1,75 @@
+"""Tests of the table of traced values."""
+
+import re
+
+import numpy as np
+import pytest
+
+from common.training.hparam import PATTERNS, flatten, make_hparams, structure
+from configs.base import PLAIN, TERMS
+from tests.tiny import make_config
+
+ROWS = (*PLAIN, *TERMS)
+# Data and bookkeeping: runs that differ here can train in one program.
+APART = ("data.split_seed", "init_from.run")
+
+
+def row(method):
+    """A config with every kind of key that the table names."""
+    group = {"pattern": "task_head/.*", "learning_rate_factor": 2.0}
+    return make_config(method, {"optimizer.groups": {"head": group}})
+
+
+def replace(config, path, value):
+    """Returns a config with one value changed."""
+    name, _, rest = path.partition(".")
+    return config | {name: replace(config[name], rest, value) if rest else value}
+
+
+def other(value):
+    """Returns a different value of the same type."""
+    match value:
+        case bool():
+            return not value
+        case int() | float():
+            return value + 1
+        case str():
+            return value + "x"
+        case list():
+            return [*value, "x"]
+    return {"x": 1}
+
+
+@pytest.mark.parametrize("method", ROWS)
+def test_traced_values_are_the_seed_and_floats(method):
+    config = dict(flatten(row(method)))
+    hparams = make_hparams(row(method))
+    assert {"seed", "optimizer.learning_rate"} <= set(hparams) <= set(config)
+    for path, value in hparams.items():
+        assert isinstance(config[path], int if path == "seed" else float), path
+        assert value.shape == () and value == np.asarray(config[path], value.dtype)
+        assert value.dtype == (np.uint32 if path == "seed" else np.float32)
+
+
+def test_no_entry_of_the_table_is_stale():
+    paths = {path for method in ROWS for path, _ in flatten(row(method))}
+    for pattern in PATTERNS:
+        assert any(re.fullmatch(pattern, path) for path in paths), pattern
+
+
+@pytest.mark.parametrize("method", ROWS)
+def test_structure_is_all_that_is_not_traced(method):
+    config = row(method)
+    traced = make_hparams(config)
+    for path, value in flatten(config):
+        changed = structure(replace(config, path, other(value)))
+        shared = path in traced or path.startswith("runtime.") or path in APART
+        assert (changed == structure(config)) == shared, path
+
+
+def test_a_further_group_changes_the_structure():
+    assert structure(row("source_only")) != structure(make_config("source_only"))
+
+
+def test_flatten_keeps_empty_mappings():
+    assert dict(flatten({"a": {"b": 1, "c": {}}, "d": {}})) == {"a.b": 1, "a.c": {}, "d": {}}

@@ -1,0 +1,77 @@
+"""Tests of the defaults and of the names of rows."""
+
+import json
+
+import pytest
+
+from configs import base
+from tests.tiny import MAKERS, NUM_CLASSES
+
+ROWS = (*base.PLAIN, *base.TERMS)
+
+
+@pytest.mark.parametrize("method", ROWS)
+def test_every_row_is_a_method(method):
+    config = base.set_method(base.get_config(), method)
+    made = MAKERS[config.package](config.to_dict(), NUM_CLASSES)
+    assert set(made.needs) == set(config.domains)
+    assert made.phases
+
+
+@pytest.mark.parametrize("method", base.PLAIN)
+def test_plain_rows_have_no_term(method):
+    config = base.set_method(base.get_config(), method)
+    assert config.package == "finetune" and not config.alignment
+
+
+@pytest.mark.parametrize("method", base.TERMS)
+def test_rows_with_a_term_have_its_options_and_see_both_domains(method):
+    term, options = base.TERMS[method]
+    config = base.set_method(base.get_config(), method)
+    assert config.package == "dann" and config.method == method
+    assert {"source", "target"} <= set(config.domains)
+    assert config.alignment.to_dict() == {term: options}
+    # The options are copied: a run that changes its own must not change the next run's.
+    config.alignment[term].weight = 7.0
+    again = base.set_method(base.get_config(), method)
+    assert again.alignment[term].weight == options["weight"]
+
+
+def test_names_joined_by_plus_join_their_terms():
+    joined = "+".join(base.TERMS)
+    config = base.set_method(base.get_config(), joined)
+    assert config.method == joined
+    assert set(config.alignment) == {term for term, _ in base.TERMS.values()}
+
+
+@pytest.mark.parametrize("method", ["dan", "dann+", "dann+source_only", ""])
+def test_an_unknown_row_is_refused_with_the_legal_ones(method):
+    with pytest.raises(ValueError, match="legal are") as caught:
+        base.set_method(base.get_config(), method)
+    assert all(row in str(caught.value) for row in ROWS)
+
+
+def test_defaults_are_data():
+    config = base.get_config()
+    assert json.loads(json.dumps(config.to_dict()))["data"]["split_seed"] is None
+    with pytest.raises(KeyError):
+        base.get_config().lock().update({"learning_rat": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("", {"method": "dann", "size": "small"}),
+        ("method=mcc", {"method": "mcc", "size": "small"}),
+        ("size=big,method=dann+mcc", {"method": "dann+mcc", "size": "big"}),
+        ("method=a=b", {"method": "a=b", "size": "small"}),
+    ],
+)
+def test_arguments_replace_defaults(argument, expected):
+    assert base.parse(argument, method="dann", size="small") == expected
+
+
+@pytest.mark.parametrize("argument", ["dann", "methd=dann", "method=dann,strength=1", "method"])
+def test_arguments_that_do_not_exist_are_refused(argument):
+    with pytest.raises(ValueError, match="is no argument of this config; write method=dann"):
+        base.parse(argument, method="dann")
