@@ -77,7 +77,7 @@ def get_config() -> Any:
     config.data.strong_augment = ConfigDict()  # for methods that need strong_image
     # 7,000 pictures rendered from `seed`, drawn evenly from ten classes; the rest is the test split
     config.data.synthetic_digits = ConfigDict(
-        {"per_class": 700, "seed": 0, "train": 5000, "val": 1000}
+        {"per_class": 700, "seed": 0, "preparation": "plain", "train": 5000, "val": 1000}
     )
     config.data.digits = ConfigDict({"train": 900, "val": 250})  # of 1,797
 

@@ -1,8 +1,9 @@
-"""Experiments small enough for tests: 40 pictures of 4x4 pixels a domain and eight hidden units."""
+"""Experiments small enough for tests: 40 pictures of 4x4 pixels a domain, 16 hidden units."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import jax
@@ -31,6 +32,16 @@ class Run(NamedTuple):
     num_members: int
 
 
+@contextmanager
+def quick_compilation() -> Iterator[None]:
+    """Compiles with few optimizations; not for comparisons of two programs bit by bit."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", False)
+
+
 def make_config(
     method: str = "source_only", changes: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
@@ -38,7 +49,7 @@ def make_config(
     config = base.get_config()
     config.num_steps = 10
     config.model.name = "mlp"
-    config.model.options = {"hidden": (8,)}
+    config.model.options = {"hidden": (16,)}
     config.optimizer.name = "sgd"
     config.optimizer.learning_rate = 0.1
     config.data.batch_size = 8
@@ -62,7 +73,7 @@ def make_tables(num_members: int = 1) -> dict[str, dict[str, np.ndarray]]:
         draw = np.random.default_rng(seed)
         rows = np.stack([draw.permutation(40).astype(np.int32) for _ in range(num_members)])
         tables[role] = {
-            "image": draw.integers(0, 17, (40, 4, 4, 1), np.uint8),
+            "image": draw.integers(0, 17, (40, 4, 4, 1)).astype(np.float32),
             "label": draw.integers(0, NUM_CLASSES, 40).astype(np.int32),
             "maximum": np.float32(16),
             "train": rows[:, :20],

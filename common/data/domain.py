@@ -45,7 +45,9 @@ class Domain(NamedTuple):
 
 
 def _load_synthetic_digits(options: Mapping[str, Any]) -> Examples:
-    images, labels = synthetic_digits.render_digits(options["per_class"], seed=options["seed"])
+    images, labels = synthetic_digits.render_digits(
+        options["per_class"], seed=options["seed"], preparation=options["preparation"]
+    )
     return Examples(
         images, labels.astype(np.int32), tuple("0123456789"), float(synthetic_digits.MAX_VALUE)
     )

@@ -1,18 +1,17 @@
 """Rendered digits in the format of the UCI handwritten digits.
 
-Printed digits, drawn with the fonts that matplotlib ships, go through the preparation that the
-UCI handwritten digits (`sklearn.datasets.load_digits`) went through. The two sets then share
-classes, shape, value range, framing and amount of ink, and differ in what was written: a source
-and a target domain for which nothing has to be downloaded.
+Printed digits, drawn with the fonts that matplotlib ships, in the classes, the shape and the value
+range of the UCI handwritten digits (`sklearn.datasets.load_digits`): a source and a target domain
+for which nothing has to be downloaded. How far apart the two are is chosen by the preparation.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 from jaxtyping import Bool, Float, Int32, UInt8
 from PIL import Image, ImageDraw, ImageFont
@@ -49,7 +48,6 @@ ASPECT_RANGE = (0.7, 1.3)
 
 BITMAP_SIZE = 32
 BLOCK_SIZE = 4
-BOX_WIDTH = 20
 
 # Numbers of ink pixels in a bitmap at which the NIST program thins or thickens the strokes.
 THIN_TWICE_ABOVE = 560
@@ -63,26 +61,25 @@ _FOUR_NEIGHBOURS = ndimage.generate_binary_structure(rank=2, connectivity=1)[np.
 
 
 def render_digits(
-    num_per_class: int, *, seed: int
+    num_per_class: int, *, seed: int, preparation: str = "plain"
 ) -> tuple[UInt8[np.ndarray, "picture 8 8 1"], Int32[np.ndarray, " picture"]]:
     """Renders pictures of the digits 0 to 9, equally many of each.
 
     Each picture is one digit in one of `FONTS`, with its aspect (width over height) multiplied
     by a factor in `ASPECT_RANGE`, sheared sideways by up to `MAX_SHEAR` of its height and rotated
-    by up to `MAX_ROTATION_DEGREES`, all drawn uniformly. What follows is the preparation of the
-    handwritten set, which is that of NIST's form reader:
+    by up to `MAX_ROTATION_DEGREES`, all drawn uniformly. Then the bounding box of the ink is
+    stretched to a number of columns by 32 rows, whatever its aspect, centred in a bitmap of 32 by
+    32 pixels, and `count_blocks` reduces the bitmap to 8 by 8 counts. Two preparations differ in
+    what lies between:
 
-    1. The bounding box of the ink is stretched to 20 columns by 32 rows, whatever its aspect, and
-       centred in a bitmap of 32 by 32 pixels. So no digit fills the width, and a plain vertical
-       stroke becomes a bar, as it does in the handwritten set. The random aspect matters only
-       because it comes before the rotation.
-    2. `correct_stroke_width` brings the amount of ink into one range.
-    3. `remove_slant` sets the left end of the top above the left end of the bottom.
-    4. `count_blocks` reduces the bitmap to 8 by 8 counts.
-
-    The handwritten set bears the marks of these steps: all pictures reach the first and the last
-    row, but only 1 % the first column and 12 % the last; the left ends of the first and the last
-    row are at most one block apart in 99.8 %; and nine tenths hold 261 to 368 ink pixels.
+    - `plain`: 24 columns, and nothing more. Framing, slant and stroke width are those of print,
+      and are part of the gap between the domains.
+    - `nist`: 20 columns, then `correct_stroke_width` and `remove_slant`, as NIST's form reader
+      prepared the handwritten set. The two sets then agree in framing, slant and amount of ink,
+      and differ in what was written alone. The handwritten set bears the marks of these steps:
+      only 1 % of its pictures reach the first column and 12 % the last; the left ends of the
+      first and the last row are at most one block apart in 99.8 %; and nine tenths hold 261 to
+      368 ink pixels.
 
     Picture number i depends on `seed` and i alone, never on `num_per_class` or on any global
     state: fewer pictures are a prefix of more. Every run of ten pictures that starts at a
@@ -93,13 +90,15 @@ def render_digits(
     Args:
         num_per_class: Number of pictures of each digit, at least 1.
         seed: Seed of all random choices, not negative.
+        preparation: A key of `PREPARATIONS`.
 
     Returns:
         The pictures, with values 0 (paper) to `MAX_VALUE` (ink everywhere in the block), and
         their labels 0 to 9, indices into `CLASSES`.
 
     Raises:
-        ValueError: If `num_per_class` is less than 1, or `seed` is negative.
+        ValueError: If `num_per_class` is less than 1, `seed` is negative, or there is no such
+            preparation.
         FileNotFoundError: If the installed matplotlib came without one of `FONTS`.
 
     References:
@@ -110,21 +109,25 @@ def render_digits(
         and the program published with it: spatial normalization and shear of characters.
     """
     if num_per_class < 1:
-        raise ValueError(f"num_per_class is {num_per_class}; it must be at least 1.")
+        raise ValueError(f"num_per_class is {num_per_class}; it must be at least 1")
     if seed < 0:
-        raise ValueError(f"seed is {seed}; it must not be negative.")
+        raise ValueError(f"seed is {seed}; it must not be negative")
+    if preparation not in PREPARATIONS:
+        raise ValueError(f"preparation is {preparation!r}; legal are {', '.join(PREPARATIONS)}")
+    box_width, corrections = PREPARATIONS[preparation]
     # One block of draws per run of ten pictures, in order, is what makes prefixes agree.
     draws = np.random.default_rng(seed).random((num_per_class, len(CLASSES), 5))
     labels = draws[..., 0].argsort(axis=1, kind="stable").ravel()
     choices = draws[..., 1:].reshape(-1, 4)
     bitmaps = np.stack(
         [
-            _draw_bitmap(CLASSES[label], choice)
+            _draw_bitmap(CLASSES[label], choice, box_width)
             for label, choice in zip(labels, choices, strict=True)
         ]
     )
-    pictures = count_blocks(remove_slant(correct_stroke_width(bitmaps)))
-    return pictures[..., np.newaxis], labels.astype(np.int32)
+    for correct in corrections:
+        bitmaps = correct(bitmaps)
+    return count_blocks(bitmaps)[..., np.newaxis], labels.astype(np.int32)
 
 
 def correct_stroke_width(
@@ -203,6 +206,13 @@ def count_blocks(
     return blocks.sum(axis=(2, 4), dtype=np.uint8)
 
 
+# The width of the box in columns, and the corrections after it.
+PREPARATIONS: dict[str, tuple[int, tuple[Callable[[np.ndarray], np.ndarray], ...]]] = {
+    "plain": (24, ()),
+    "nist": (20, (correct_stroke_width, remove_slant)),
+}
+
+
 class _Glyph(NamedTuple):
     """One digit of one font.
 
@@ -218,6 +228,8 @@ class _Glyph(NamedTuple):
 
 @functools.cache
 def _load_glyph(font_name: str, digit: str) -> _Glyph:
+    import matplotlib
+
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{font_name}.ttf"
     if not path.is_file():
         raise FileNotFoundError(
@@ -237,7 +249,9 @@ def _load_glyph(font_name: str, digit: str) -> _Glyph:
     )
 
 
-def _draw_bitmap(digit: str, choice: Float[np.ndarray, " 4"]) -> Bool[np.ndarray, "32 32"]:
+def _draw_bitmap(
+    digit: str, choice: Float[np.ndarray, " 4"], box_width: int
+) -> Bool[np.ndarray, "32 32"]:
     """Draws one digit, distorted and stretched to the box, from four draws in [0, 1)."""
     font_draw, aspect_draw, shear_draw, rotation_draw = choice
     glyph = _load_glyph(FONTS[int(font_draw * len(FONTS))], digit)
@@ -249,7 +263,7 @@ def _draw_bitmap(digit: str, choice: Float[np.ndarray, " 4"]) -> Bool[np.ndarray
 
     corners = glyph.outline @ distortion.T
     low, high = corners.min(axis=0), corners.max(axis=0)
-    size = (BOX_WIDTH * _SUPERSAMPLING, BITMAP_SIZE * _SUPERSAMPLING)
+    size = (box_width * _SUPERSAMPLING, BITMAP_SIZE * _SUPERSAMPLING)
     # Pillow wants the map from the new picture back to the glyph.
     back = np.linalg.inv(distortion)
     linear, offset = back @ np.diag((high - low) / size), back @ low
@@ -258,5 +272,5 @@ def _draw_bitmap(digit: str, choice: Float[np.ndarray, " 4"]) -> Bool[np.ndarray
         size, Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR
     ).reduce(_SUPERSAMPLING)
 
-    margin = (BITMAP_SIZE - BOX_WIDTH) // 2
+    margin = (BITMAP_SIZE - box_width) // 2
     return np.pad(np.asarray(box) > 127, ((0, 0), (margin, margin)))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-import zlib
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +31,14 @@ COLORS = {
     "dann": "#0072B2",
     "cdan": "#E69F00",
     "mcc": "#CC79A7",
+    "mmd": "#882255",
+    "coral": "#999933",
+    "mcd": "#332288",
+    "shot": "#D55E00",
     "train_on_both": "#66BFA4",
     "train_on_target": "#009E73",
 }
-OTHER_COLORS = ("#D55E00", "#882255", "#999933", "#332288", "#DDCC77", "#44AA99", "#AA4499")
+OTHER_COLORS = ("#D55E00", "#882255", "#E69F00", "#332288", "#AA4499", "#999933", "#44AA99")
 DOMAIN_COLORS = {"source": "#E69F00", "target": "#5E4FA2"}
 DOMAIN_MARKERS = {"source": "o", "target": "^"}
 INK, FAINT_INK, LINE, GRID = "#24292F", "#6B737C", "#C9CED4", "#EDF0F2"
@@ -48,6 +53,7 @@ DPI = 150
 MAX_CURVES = 8
 MAX_POINTS = 300  # a domain
 MAX_NUMBERED_CLASSES = 12
+MAX_NAMED_CLASSES = 20  # beside a confusion matrix
 
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -74,8 +80,8 @@ STYLE = {
     "legend.frameon": False,
 }
 
-POINT = {"alpha": 0.7, "linewidths": 0}
-BELOW = {
+POINT: dict[str, Any] = {"alpha": 0.7, "linewidths": 0}
+BELOW: dict[str, Any] = {
     **{"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "fontsize": 8},
     **{"handletextpad": 0.1, "columnspacing": 1.0},
 }
@@ -83,9 +89,20 @@ BELOW = {
 Outputs = Mapping[str, np.ndarray]
 
 
-def color_of(row: str) -> str:
-    """Returns the colour that a row has in every figure."""
-    return COLORS.get(row) or OTHER_COLORS[zlib.crc32(row.encode()) % len(OTHER_COLORS)]
+def colors_of(rows: Iterable[str]) -> dict[str, str]:
+    """Gives every row a colour, to be the same in all figures of a task.
+
+    Args:
+        rows: Names of all rows of the task, in order.
+
+    Returns:
+        Colours by row: a known method has always its own, the others take what is left in turn.
+    """
+    names = list(rows)
+    taken = [COLORS[name] for name in names if name in COLORS]
+    left = [color for color in OTHER_COLORS if color not in taken] or OTHER_COLORS
+    turns = itertools.cycle(left)
+    return {name: COLORS.get(name) or next(turns) for name in names}
 
 
 def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
@@ -111,22 +128,25 @@ def _make_figure(height: float, title: str) -> Figure:
 
     figure = Figure(figsize=(WIDTH, height), dpi=DPI)
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # pyright: ignore
-    figure.suptitle(title, x=0.012, ha="left")
+    figure.suptitle(textwrap.fill(title, 78), x=0.012, ha="left")
     return figure
 
 
 @_styled
-def accuracy_by_method(accuracy: Mapping[str, Mapping[int, float]], *, title: str) -> Figure:
+def accuracy_by_method(
+    accuracy: Mapping[str, Mapping[int, float]], colors: Mapping[str, str], *, title: str
+) -> Figure:
     """Shows each row's accuracy: the mean, its interval, and every single seed.
 
     Args:
         accuracy: Accuracy in [0, 1] by seed, by row, in the order of the rows.
+        colors: By row, from `colors_of`.
         title: Above the figure.
 
     Returns:
         The figure. The dots of one seed in `source_only` and `dann` are joined.
     """
-    figure = _make_figure(1.25 + 0.72 * len(accuracy), title)
+    figure = _make_figure(1.25 + (0.72 if len(accuracy) < 7 else 0.56) * len(accuracy), title)
     axes = figure.subplots()
     seeds = sorted({seed for values in accuracy.values() for seed in values})
     # A seed has the same place in every row, so that lines between rows are easy to follow.
@@ -139,7 +159,7 @@ def accuracy_by_method(accuracy: Mapping[str, Mapping[int, float]], *, title: st
             axes.plot(ends, np.add(places, shift[seed]), color=LINE, linewidth=0.7, zorder=1)
 
     for place, (name, values) in enumerate(accuracy.items()):
-        color, percent = color_of(name), [100 * value for value in values.values()]
+        color, percent = colors[name], [100 * value for value in values.values()]
         heights = [place + shift[seed] for seed in values]
         axes.scatter(percent, heights, s=18, color=color, alpha=0.5, linewidths=0, zorder=2)
         mean, interval = float(np.mean(percent)), confidence_interval(percent)
@@ -152,7 +172,7 @@ def accuracy_by_method(accuracy: Mapping[str, Mapping[int, float]], *, title: st
         if difference and name != "source_only":
             note = f"{_signed(difference.mean)} points" + _bracketed(difference.ci95)
         beside = functools.partial(_write, axes, (1.02, place), ("axes fraction", "data"))
-        beside(f"{mean:.1f}{half} %", (0, 1), weight="bold", color=color)
+        beside(f"{mean:.1f}{half} %", (0, 1), weight="bold")
         beside(note, (0, -3), va="top", fontsize=8, color=FAINT_INK)
     axes.set_yticks(range(len(accuracy)), list(accuracy), fontsize=10.5, color=INK)
     axes.set_ylim(len(accuracy) - 0.4, -0.4)
@@ -164,14 +184,14 @@ def accuracy_by_method(accuracy: Mapping[str, Mapping[int, float]], *, title: st
 
 
 def _write(
-    axes: Axes, at: tuple[float, float], unit: Any, text: str, offset: tuple[float, float], **style
+    axes: Axes, place: Sequence[Any], unit: Any, text: str, offset: Sequence[Any], **style: Any
 ) -> None:
     """Writes text beside a place, at a distance in points of 1/72 inch."""
     axes.annotate(
         text,
-        at,
+        tuple(place),
         xycoords=unit,
-        xytext=offset,
+        xytext=tuple(offset),
         textcoords="offset points",
         annotation_clip=False,
         **style,
@@ -188,22 +208,26 @@ def _bracketed(interval: tuple[float, float] | None) -> str:
 
 @_styled
 def training_curves(
-    curves: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]], *, title: str
+    curves: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]],
+    colors: Mapping[str, str],
+    *,
+    title: str,
 ) -> Figure:
     """Shows how the runs of each row went: the median and the middle half of the seeds.
 
     Args:
         curves: By row, the records of each run. The first eight rows are drawn.
+        colors: By row, from `colors_of`.
         title: Above the figure.
 
     Returns:
         The figure; panels that no row has values for are left out.
     """
     panels = {
-        "target test accuracy, %  (oracle)": ("oracle/target_test_accuracy", 100),
-        "task loss in training": ("train/task_loss", 1),
-        "domain accuracy in training, %": ("/domain_accuracy", 100),
-        "reversal strength": ("/reversal_strength", 1),
+        "target test accuracy, %  (oracle)": ("oracle/target_test_accuracy", 100.0),
+        "task loss in training": ("train/task_loss", 1.0),
+        "domain accuracy in training, %": ("/domain_accuracy", 100.0),
+        "reversal strength": ("/reversal_strength", 1.0),
     }
     shown = dict(list(curves.items())[:MAX_CURVES])
     series = {
@@ -225,7 +249,7 @@ def training_curves(
     handles = {}
     for axes, (panel, rows) in zip(grid, series.items(), strict=False):
         for name, (steps, low, middle, high) in rows.items():
-            color = color_of(name)
+            color = colors[name]
             axes.fill_between(steps, low, high, color=color, alpha=0.16, linewidth=0)
             (handles[name],) = axes.plot(steps, middle, color=color, linewidth=1.8)
         axes.set_title(panel)
@@ -312,22 +336,25 @@ def embedding(outputs: Mapping[str, Outputs], classes: Sequence[str], *, title: 
         colors = np.asarray([(*CLASS_COLORS, LINE)[min(index, len(names))] for index in label])
         for domain, of_domain in (("source", ~is_target), ("target", is_target)):
             left.scatter(*points[of_domain].T, color=DOMAIN_COLORS[domain], s=11, **POINT)
-            marker = {"marker": DOMAIN_MARKERS[domain], "s": 11 if domain == "source" else 15}
-            right.scatter(*points[of_domain].T, c=colors[of_domain].tolist(), **marker, **POINT)
+            form: dict[str, Any] = {
+                "marker": DOMAIN_MARKERS[domain],
+                "s": 11 if domain == "source" else 15,
+            }
+            right.scatter(*points[of_domain].T, c=colors[of_domain].tolist(), **form, **POINT)
         left.set_title(f"{row}: by domain")
         right.set_title(f"{row}: by class")
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(True)
-    marker = {"linestyle": "", "marker": "o", "markersize": 6}
-    dot = functools.partial(Line2D, [], [])
-    handles = [dot(color=color, **marker) for color in DOMAIN_COLORS.values()]
-    grid[-1, 0].legend(handles, DOMAIN_COLORS, **BELOW, ncols=2)
+
+    def dot(color: str, marker: str = "o") -> Line2D:
+        return Line2D([], [], color=color, marker=marker, linestyle="", markersize=6)
+
+    grid[-1, 0].legend(list(map(dot, DOMAIN_COLORS.values())), DOMAIN_COLORS, **BELOW, ncols=2)
     entries = dict(zip(names, CLASS_COLORS, strict=False))
     entries |= {"other": LINE} if len(classes) > len(names) else {}
-    handles = [dot(color=color, **marker) for color in entries.values()]
-    handles += [dot(color=FAINT_INK, **marker | {"marker": m}) for m in DOMAIN_MARKERS.values()]
-    columns = 6 if max(map(len, entries)) < 4 else 4
+    handles = [*map(dot, entries.values()), *(dot(INK, m) for m in DOMAIN_MARKERS.values())]
+    columns = 6 if max(map(len, entries)) < 4 else 3
     grid[-1, 1].legend(handles, [*entries, *DOMAIN_MARKERS], **BELOW, ncols=columns)
     return figure
 
@@ -336,6 +363,7 @@ def _project(arrays: Outputs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns t-SNE coordinates, which points are of the target, and labels, source first."""
     from sklearn.manifold import TSNE
     from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
 
     labels = [
         arrays[name][:MAX_POINTS] for name in ("source_val/label", "oracle/target_test_label")
@@ -344,7 +372,9 @@ def _project(arrays: Outputs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     features = np.concatenate([part.reshape(len(part), -1) for part in kept]).astype(np.float64)
     perplexity = min(30.0, (len(features) - 1) / 3)
     projection = TSNE(perplexity=perplexity, init="pca", learning_rate="auto", random_state=0)
-    points = projection.fit_transform(StandardScaler().fit_transform(features))
+    # On a busy machine t-SNE's threads mostly wait for one another.
+    with threadpool_limits(1):
+        points = projection.fit_transform(StandardScaler().fit_transform(features))
     is_target = np.arange(len(features)) >= len(labels[0])
     return points, is_target, np.concatenate(labels).astype(int)
 
@@ -374,23 +404,18 @@ def confusion(
         hits = np.trace(counts, axis1=1, axis2=2) / counts.sum((1, 2))
         axes.set_title(f"{row}: {100 * hits.mean():.1f} % right")
         axes.set_xlabel("predicted class")
-        places = range(len(classes)) if len(classes) <= 40 else range(0)
-        axes.set_xticks(places, [classes[i] for i in places], rotation=90 if longest > 2 else 0)
-        axes.set_yticks(places, [classes[i] for i in places])
+        places = range(len(classes)) if len(classes) <= MAX_NAMED_CLASSES else range(0)
+        names, size = [classes[i] for i in places], min(9.5, 170 / len(classes))
+        axes.set_xticks(places, names, fontsize=size, rotation=90 if longest > 2 else 0)
+        axes.set_yticks(places, names, fontsize=size)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         if len(classes) <= MAX_NUMBERED_CLASSES:
             for (true, predicted), value in np.ndenumerate(share):
                 if value >= 0.5:
-                    axes.text(
-                        predicted,
-                        true,
-                        f"{value:.0f}",
-                        ha="center",
-                        va="center",
-                        fontsize=7.5,
-                        color="white" if value > 68 else INK,
-                    )
+                    color = "white" if value > 68 else INK
+                    style = {"ha": "center", "va": "center", "fontsize": 7.5, "color": color}
+                    axes.text(predicted, true, f"{value:.0f}", **style)
     grid[0].set_ylabel("true class")
     if image is not None:
         bar = figure.colorbar(image, ax=list(grid), shrink=0.75, aspect=28, pad=0.02)
@@ -401,7 +426,11 @@ def confusion(
 
 @_styled
 def sample_pictures(
-    outputs: Mapping[str, Outputs], classes: Sequence[str], *, title: str
+    outputs: Mapping[str, Outputs],
+    classes: Sequence[str],
+    colors: Mapping[str, str],
+    *,
+    title: str,
 ) -> Figure:
     """Shows pictures of both domains, and what each row takes the target's for.
 
@@ -411,6 +440,7 @@ def sample_pictures(
     Args:
         outputs: By row, the arrays of its run's `outputs.npz`. All runs have the same pictures.
         classes: Names of the classes.
+        colors: By row, from `colors_of`.
         title: Above the figure.
 
     Returns:
@@ -425,10 +455,12 @@ def sample_pictures(
     for arrays in outputs.values():
         if not np.array_equal(arrays["target_test/image"], first["target_test/image"]):
             raise ValueError("the runs keep different target pictures")
-    columns = int(np.clip(60 // (max(map(len, classes)) + 3), 3, max(6, min(12, len(classes)))))
+    # Room for the longest name, in inches; few classes are shown more than once.
+    width = max(0.55, 0.066 * (max(map(len, classes)) + 3))
+    columns = min(max(3, int(6.6 / width)), max(6, len(classes)))
     labels = {"source": first["source_val/label"], "target": first["oracle/target_test_label"]}
     kept = {domain: _first_of_each(label, columns) for domain, label in labels.items()}
-    figure = _make_figure(1.3 + 0.18 * len(outputs) + 2 * 6.0 / columns, title)
+    figure = _make_figure(1.3 + 0.18 * len(outputs) + 12.4 / columns, title)
     figure.get_layout_engine().set(w_pad=0.05, wspace=0, hspace=0)  # pyright: ignore
     grid = figure.subplots(2, columns, squeeze=False)
     for axes in grid.flat:
@@ -444,7 +476,7 @@ def sample_pictures(
             domain, color=INK, fontsize=10.5, rotation=0, ha="right", va="center", labelpad=10
         )
         for depth, name in enumerate(captions):
-            color = color_of(name) if depth else FAINT_INK
+            color = colors[name] if depth else FAINT_INK
             _write_below(grid[line, 0], depth, name, ha="right", x=-0.17, color=color)
         for axes, index in zip(grid[line], kept[domain], strict=False):
             axes.imshow(images[index].squeeze() / maximum, cmap="gray", vmin=0, vmax=1)
@@ -467,7 +499,7 @@ def _first_of_each(labels: np.ndarray, count: int) -> list[int]:
     return [index for _, _, index in sorted(order)[:count]]
 
 
-def _write_below(axes: Axes, depth: int, text: str, x: float = 0.5, **style) -> None:
+def _write_below(axes: Axes, depth: int, text: str, x: float = 0.5, **style: Any) -> None:
     """Writes a caption under a picture; `depth` counts lines."""
     style = {"ha": "center", "va": "top", "fontsize": 8.5, **style}
     _write(axes, (x, 0), "axes fraction", text, (0, -5 - 13 * depth), **style)
@@ -475,7 +507,11 @@ def _write_below(axes: Axes, depth: int, text: str, x: float = 0.5, **style) -> 
 
 @_styled
 def per_class_change(
-    changes: Mapping[str, Float[np.ndarray, "_ _"]], classes: Sequence[str], *, title: str
+    changes: Mapping[str, Float[np.ndarray, "_ _"]],
+    classes: Sequence[str],
+    colors: Mapping[str, str],
+    *,
+    title: str,
 ) -> Figure:
     """Shows how much each class gains or loses against source only.
 
@@ -483,6 +519,7 @@ def per_class_change(
         changes: By row, change of the class's accuracy `[seed, class]`; NaN where the class does
             not occur. The first four rows are shown.
         classes: Names of the classes.
+        colors: By row, from `colors_of`.
         title: Above the figure.
 
     Returns:
@@ -493,7 +530,7 @@ def per_class_change(
     axes = figure.subplots()
     shifts = np.linspace(-0.27, 0.27, len(shown)) if len(shown) > 1 else [0.0]
     for shift, (row, change) in zip(shifts, shown.items(), strict=True):
-        color = color_of(row)
+        color = colors[row]
         for place, values in enumerate(100 * change.T):
             values = values[np.isfinite(values)]
             if not values.size:

@@ -116,9 +116,7 @@ def _bootstrap_ends(data: Float[np.ndarray, "value"]) -> tuple[float, float]:
     return float(center + scale * interval.low), float(center + scale * interval.high)
 
 
-def paired_difference(
-    row: Mapping[int, float], baseline: Mapping[int, float]
-) -> Difference | None:
+def paired_difference(row: Mapping[int, float], baseline: Mapping[int, float]) -> Difference | None:
     """Compares two rows on the seeds that both have.
 
     Args:

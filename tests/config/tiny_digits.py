@@ -11,7 +11,7 @@ def get_config(argument=""):
     config.seed = 0
     config.model.options = {"channels": 4, "hidden": (16, 8)}
     config.data.batch_size = 16
-    config.data.synthetic_digits = {"per_class": 20, "seed": 0, "train": 120, "val": 40}
+    config.data.synthetic_digits.update({"per_class": 20, "train": 120, "val": 40})
     config.data.digits = {"train": 120, "val": 1400}
     config.evaluation.every = 20
     config.runtime.log_every = 10

@@ -8,6 +8,7 @@ from sklearn.datasets import load_digits
 
 from common.data import domain
 from common.data.domain import Examples, fingerprint, load_domain, load_task, split
+from configs import base
 
 NUM_EXAMPLES = 60
 CLASSES = ("a", "b", "c")
@@ -160,20 +161,21 @@ def test_fingerprints_of_pictures_and_labels_are_apart():
 
 
 def test_the_embedded_domains_share_classes_shape_and_range():
+    defaults = base.get_config().data.to_dict()
+    few = {"per_class": 3, "train": 10, "val": 10}
     data = {
         "split_seed": 0,
         "transductive": False,
-        "synthetic_digits": {"per_class": 3, "seed": 0, "train": 10, "val": 10},
-        "digits": {"train": 900, "val": 250},
+        "synthetic_digits": {**defaults["synthetic_digits"], **few},
+        "digits": defaults["digits"],
     }
     task = load_task({"source": "synthetic_digits", "target": "digits", "data": data})
     assert task["source"].examples.images.shape == (30, 8, 8, 1)
     digits = task["target"].examples
     assert digits.images.shape == (1797, 8, 8, 1)
-    bunch = load_digits()
-    np.testing.assert_array_equal(digits.images[..., 0], bunch.images)
-    np.testing.assert_array_equal(digits.labels, bunch.target)
-    assert len(task["target"].splits["test"]) == 647
+    pictures, labels = load_digits(return_X_y=True)
+    np.testing.assert_array_equal(digits.images, pictures.reshape(-1, 8, 8, 1))
+    np.testing.assert_array_equal(digits.labels, labels)
     for each in task.values():
         examples = each.examples
         assert examples.images.dtype == np.uint8

@@ -35,6 +35,12 @@ def rendered():
 
 
 @pytest.fixture(scope="module")
+def prepared():
+    """The same digits, prepared as the handwritten ones were."""
+    return render_digits(100, seed=0, preparation="nist")
+
+
+@pytest.fixture(scope="module")
 def handwritten():
     """Pictures of shape (1797, 8, 8) with values 0 to 16, and their labels."""
     pictures, labels = load_digits(return_X_y=True)
@@ -166,7 +172,7 @@ def test_every_font_is_used(monkeypatch):
 def test_rotation_agrees_with_the_one_of_pillow(digit, draw_of_rotation):
     unsheared, first_font, aspect_of_one = 0.5, 0.0, 0.5
     bitmap = synthetic_digits._draw_bitmap(
-        digit, np.array([first_font, aspect_of_one, unsheared, draw_of_rotation])
+        digit, np.array([first_font, aspect_of_one, unsheared, draw_of_rotation]), 20
     )
     degrees = MAX_ROTATION_DEGREES * (2 * draw_of_rotation - 1)
     mask = synthetic_digits._load_glyph(FONTS[0], digit).mask
@@ -179,16 +185,16 @@ def test_rotation_agrees_with_the_one_of_pillow(digit, draw_of_rotation):
     assert not bitmap[:, 26:].any()
 
 
-def test_digits_fill_the_height_but_not_the_width(rendered):
-    pictures, labels = rendered
+def test_digits_fill_the_height_but_not_the_width(prepared):
+    pictures, labels = prepared
     assert pictures[:, [0, -1]].any(axis=(2, 3)).all()
     for digit in range(10):
         of_digit = pictures[labels == digit]
         assert of_digit[:, :, [0, 7]].sum() < 0.03 * of_digit.sum()
 
 
-def test_framing_and_ink_are_those_of_the_handwritten_set(rendered, handwritten):
-    pictures, expected = rendered[0][..., 0].astype(float), handwritten[0]
+def test_framing_and_ink_are_those_of_the_handwritten_set(prepared, handwritten):
+    pictures, expected = prepared[0][..., 0].astype(float), handwritten[0]
     outer_columns = [0, 1, 6, 7]
     np.testing.assert_allclose(
         pictures.mean(axis=(0, 1))[outer_columns],
@@ -202,8 +208,8 @@ def test_framing_and_ink_are_those_of_the_handwritten_set(rendered, handwritten)
     )
 
 
-def test_slant_is_removed_in_both_sets(rendered, handwritten):
-    for pictures in (rendered[0][..., 0], handwritten[0]):
+def test_slant_is_removed_in_both_sets(prepared, handwritten):
+    for pictures in (prepared[0][..., 0], handwritten[0]):
         left_ends = (pictures > 0).argmax(axis=2)
         assert (abs(left_ends[:, 0] - left_ends[:, 7]) <= 1).mean() > 0.99
 
@@ -222,6 +228,26 @@ def test_classes_are_shared_across_a_visible_gap(rendered, handwritten):
     assert classifier.score(fresh_pictures.reshape(-1, 64), fresh_labels) > 0.95
     accuracy = classifier.score(handwritten[0].reshape(-1, 64), handwritten[1])
     assert 0.4 < accuracy < 0.8
+
+
+def test_plain_print_leaves_one_column_of_blocks_empty_at_each_side(rendered):
+    assert not rendered[0][:, :, [0, -1]].any()
+    assert rendered[0][:, :, [1, -2]].any(axis=(1, 3)).mean() > 0.95
+
+
+def test_preparation_narrows_the_gap(rendered, prepared, handwritten):
+    accuracies = [
+        KNeighborsClassifier(1)
+        .fit(pictures.reshape(-1, 64), labels)
+        .score(handwritten[0].reshape(-1, 64), handwritten[1])
+        for pictures, labels in (rendered, prepared)
+    ]
+    assert accuracies[0] + 0.05 < accuracies[1]
+
+
+def test_unknown_preparation_is_refused():
+    with pytest.raises(ValueError, match="legal are plain, nist"):
+        render_digits(1, seed=0, preparation="none")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Tests of the metrics against scikit-learn."""
 
 import json
+from typing import Any
 
 import hypothesis.extra.numpy as hnp
 import jax
@@ -41,7 +42,7 @@ def test_every_metric_equals_that_of_scikit_learn(labels, predictions):
         confusion, metrics.confusion_matrix(labels, predictions, labels=CLASSES)
     )
     derived = classification_metrics(confusion)
-    expected = {"accuracy": metrics.accuracy_score(labels, predictions)}
+    expected: dict[str, Any] = {"accuracy": metrics.accuracy_score(labels, predictions)}
     for name in ("precision", "recall", "f1"):
         score = getattr(metrics, f"{name}_score")
         expected[f"macro_{name}"] = score(labels, predictions, average="macro", zero_division=0)

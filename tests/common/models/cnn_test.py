@@ -1,5 +1,7 @@
 """Tests of the small network."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -33,12 +35,12 @@ def test_features_and_layers_equal_the_layers_of_flax():
     params = jax.eval_shape(lambda: network.init(KEY, images, train=False))["params"]
     params = jax.tree.map(lambda leaf: draw(*leaf.shape), params)
 
-    def normalize(layer, value):
+    def normalize(layer, value) -> Any:
         return nn.GroupNorm(num_groups=4).apply({"params": layer["GroupNorm_0"]}, value)
 
     @jax.jit
     def run_flax(params):
-        value = nn.Conv(8, (3, 3)).apply({"params": params["convolution"]}, images)
+        value: Any = nn.Conv(8, (3, 3)).apply({"params": params["convolution"]}, images)
         value = nn.relu(normalize(params["normalization"], value))
         maps = nn.max_pool(value, (2, 2), (2, 2))
         dense = params["dense"]

@@ -1,5 +1,7 @@
 """Tests of the MNIST network of the DANN paper."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -57,7 +59,7 @@ def test_features_and_layers_equal_the_layers_of_flax():
         stages = [images]
         for index, channels in enumerate((32, 48)):
             layer = {"params": variables["params"][f"convolution_{index}"]}
-            maps = nn.Conv(channels, (5, 5), padding="VALID").apply(layer, stages[-1])
+            maps: Any = nn.Conv(channels, (5, 5), padding="VALID").apply(layer, stages[-1])
             stages.append(nn.max_pool(nn.relu(maps), (2, 2), (2, 2)))
         return stages[1:]
 

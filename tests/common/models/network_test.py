@@ -52,6 +52,7 @@ def test_every_model_runs_under_every_policy(name, module, policy):
 
     before, (outputs, after) = jax.eval_shape(run)
     assert before == after
+    assert bool(before) == (policy in ("joint", "separate", "per_domain"))
     assert {domain: each.logits.shape for domain, each in outputs.items()} == {
         "source": (2, 4),
         "target": (2, 4),

@@ -177,7 +177,7 @@ def test_no_two_keys_are_the_same():
 
 
 def test_repetitions_have_keys_of_their_own():
-    """With rate 0 and noise in the loss alone, equal keys would give equal losses."""
+    # Only the last repetition is recorded; with one key for both it would be the first one's.
     single = make_phase(record=lambda key, **_: {"key": jax.random.key_data(key)})
     _, (once,) = run(*make_step(single), [0.0])
     _, (twice,) = run(*make_step(single._replace(repeat=2)), [0.0])

@@ -10,7 +10,6 @@ from scipy.stats import entropy
 from common.evaluation.scores.information_maximization import information_maximization
 from common.evaluation.scores.score import SCORES
 
-
 jitted = jax.jit(information_maximization)
 
 

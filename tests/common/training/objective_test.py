@@ -1,0 +1,230 @@
+"""Tests of the task loss and of the terms that are added to it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from common.method import Alignment
+from common.models.network import make_network
+from common.training.objective import cross_entropy, make_objective, needs_of
+from tests.tiny import NUM_CLASSES, make_config
+
+BOTH = ("source", "target")
+DRAW = np.random.default_rng(0)
+
+
+def make_method(domains, terms=None, normalization="group"):
+    config = make_config(changes={"model.normalization": normalization})
+    network = make_network(config["model"], NUM_CLASSES)
+    return make_objective(network, domains, terms or {}, "alignment")
+
+
+def make_batch(domains):
+    batch = {}
+    for domain in domains:
+        batch[domain] = {"image": jnp.asarray(DRAW.random((6, 4, 4, 1)), jnp.float32)}
+        if domain != "target":
+            batch[domain]["label"] = jnp.asarray(DRAW.integers(0, NUM_CLASSES, 6), jnp.int32)
+    return batch
+
+
+def evaluate(method, batch, hparams=None, *, variables=None, key=0):
+    """Returns the value, what came beside it, and the gradient."""
+    variables = variables or method.init(jax.random.key(0), batch)
+
+    def loss(params):
+        return method.phases[0].loss(
+            {**variables, "params": params},
+            batch,
+            key=jax.random.key(key),
+            progress=jnp.float32(0.25),
+            hparams=hparams or {},
+        )
+
+    (value, aux), gradient = jax.value_and_grad(loss, has_aux=True)(variables["params"])
+    return value, aux, gradient
+
+
+def make_term(value=lambda params, view: 0.0, *, params=None, state=None, weight=None, seen=None):
+    """A term made of its parts; what its loss is called with lands in `seen`."""
+
+    def loss(params, method_state, view, **rest):
+        if seen is not None:
+            seen.update(state=method_state, view=view, **rest)
+        after = jax.tree.map(lambda leaf: leaf + 1, method_state)
+        return jnp.asarray(value(params, view), jnp.float32), after, {"own": jnp.float32(7)}
+
+    return Alignment(lambda key, outputs: (params or {}, state or {}), loss, weight)
+
+
+def log_likelihood(logits, labels):
+    logits = np.asarray(logits, np.float64)
+    return logits[np.arange(len(labels)), labels] - np.log(np.exp(logits).sum(1))
+
+
+def test_cross_entropy_is_the_mean_over_examples():
+    logits, labels = DRAW.normal(size=(5, 3)), DRAW.integers(0, 3, 5)
+    losses = -log_likelihood(logits, labels)
+    arrays = jnp.asarray(logits, jnp.float32), jnp.asarray(labels)
+    np.testing.assert_allclose(cross_entropy(*arrays), losses.mean(), 1e-5)
+    weights = np.array([0.0, 0.5, 1.0, 2.0, 4.0])
+    weighted = cross_entropy(*arrays, jnp.asarray(weights, jnp.float32))
+    np.testing.assert_allclose(weighted, np.sum(weights * losses) / 5, 1e-5)
+
+
+@pytest.mark.parametrize("domains", [("source",), BOTH, ("target_labelled",)])
+def test_without_a_term_the_loss_is_that_of_the_labelled_domain(domains):
+    method, batch = make_method(domains), make_batch(domains)
+    variables = method.init(jax.random.key(0), batch)
+    value, aux, _ = evaluate(method, batch, variables=variables)
+    (labelled,) = set(domains) - {"target"}
+    logits = method.predict(variables, batch[labelled]["image"], labelled).logits
+    labels = np.asarray(batch[labelled]["label"])
+    np.testing.assert_allclose(value, -log_likelihood(logits, labels).mean(), 1e-5)
+    accuracy = (np.asarray(logits).argmax(1) == labels).mean()
+    np.testing.assert_allclose(aux.metrics[f"{labelled}_accuracy"], accuracy, 1e-6)
+    assert set(aux.metrics) == {"task_loss", f"{labelled}_accuracy"}
+    assert aux.method_state == {}
+
+
+def test_two_labelled_domains_count_alike():
+    domains = ("source", "target_labelled")
+    batch = make_batch(domains)
+    both, _, _ = evaluate(make_method(domains), batch)
+    alone = [evaluate(make_method((domain,)), batch)[0] for domain in domains]
+    np.testing.assert_allclose(both, np.mean(alone), 1e-5)
+
+
+def test_the_weight_of_a_source_example_multiplies_its_task_loss_alone():
+    domains = ("source", "target", "target_labelled")
+    weights = [np.array([0.0, 1, 2, 0, 1, 3]), np.array([1.0, 1, 0.5, 5, 2, 0])]
+    terms = {
+        name: make_term(weight=lambda state, view, own=own: jnp.asarray(own, jnp.float32))
+        for name, own in zip(("first", "second"), weights, strict=True)
+    }
+    terms["third"] = make_term()
+    method, batch = make_method(domains, terms), make_batch(domains)
+    variables = method.init(jax.random.key(0), batch)
+    hparams = {f"alignment.{name}.weight": jnp.float32(1) for name in terms}
+    value, _, _ = evaluate(method, batch, hparams, variables=variables)
+    expected = []
+    for domain, own in (("source", weights[0] * weights[1]), ("target_labelled", np.ones(6))):
+        logits = method.predict(variables, batch[domain]["image"], domain).logits
+        expected.append(-np.mean(own * log_likelihood(logits, np.asarray(batch[domain]["label"]))))
+    np.testing.assert_allclose(value, np.mean(expected), 1e-5)
+
+
+def test_a_term_gets_its_own_state_and_values_and_is_weighted():
+    seen = {}
+    terms = {
+        "plain": make_term(lambda params, view: 5.0, state={"count": jnp.float32(10)}),
+        "other": make_term(lambda params, view: 3.0, state={"count": jnp.float32(20)}, seen=seen),
+    }
+    method, batch = make_method(BOTH, terms), make_batch(BOTH)
+    values = {"plain.weight": 2.0, "other.weight": 0.5, "other.gamma": 9.0, "otherwise.gamma": 1.0}
+    hparams = {f"alignment.{name}": jnp.float32(value) for name, value in values.items()}
+    value, aux, _ = evaluate(method, batch, hparams)
+    np.testing.assert_allclose(value, aux.metrics["task_loss"] + 2 * 5 + 0.5 * 3, 1e-6)
+    np.testing.assert_allclose(aux.metrics["other/loss"], 3)
+    np.testing.assert_allclose(aux.metrics["other/own"], 7)
+    counts = {name: float(state["count"]) for name, state in aux.method_state.items()}
+    assert counts == {"plain": 11, "other": 21}
+    assert seen["state"]["count"] == 20 and seen["progress"] == 0.25
+    assert {name: float(number) for name, number in seen["hparams"].items()} == {
+        "weight": 0.5, "gamma": 9.0
+    }  # fmt: skip
+    assert seen["view"].batch is batch
+
+
+def test_a_term_draws_the_same_numbers_in_any_company():
+    alone, together, neighbour = {}, {}, {}
+    batch = make_batch(BOTH)
+    hparams = {f"alignment.{name}.weight": jnp.float32(1) for name in ("a", "b")}
+    evaluate(make_method(BOTH, {"b": make_term(seen=alone)}), batch, hparams)
+    terms = {"a": make_term(seen=neighbour), "b": make_term(seen=together)}
+    evaluate(make_method(BOTH, terms), batch, hparams)
+    assert alone["key"] == together["key"] != neighbour["key"]
+
+
+def test_a_root_of_a_terms_own_is_trained_and_changes_no_other():
+    def value(params, view):
+        return jnp.sum(params["critic"]["w"] * view.target.features.mean(0))
+
+    term = make_term(value, params={"critic": {"w": jnp.arange(8.0)}})
+    method, batch = make_method(BOTH, {"critic": term}), make_batch(BOTH)
+    drawn, plain = (made.init(jax.random.key(0), batch) for made in (method, make_method(BOTH)))
+    assert set(drawn["params"]) == {"feature_extractor", "task_head", "critic"}
+    assert drawn["method_state"] == {"critic": {}}
+    for root in plain["params"]:
+        jax.tree.map(np.testing.assert_array_equal, drawn["params"][root], plain["params"][root])
+    weight = 0.5
+    hparams = {"alignment.critic.weight": jnp.float32(weight)}
+    _, _, gradient = evaluate(method, batch, hparams, variables=drawn)
+    features = method.predict(drawn, batch["target"]["image"], "target").features
+    np.testing.assert_allclose(gradient["critic"]["w"], weight * features.mean(0), 1e-5, 1e-6)
+
+
+@pytest.mark.parametrize("roots", [("critic", "critic"), ("critic", "task_head")])
+def test_a_root_has_one_owner(roots):
+    terms = {
+        f"term_{index}": make_term(params={root: {"w": jnp.zeros(2)}})
+        for index, root in enumerate(roots)
+    }
+    with pytest.raises(ValueError, match=f"term_1 owns the root {roots[1]}, which is taken"):
+        make_method(BOTH, terms).init(jax.random.key(0), make_batch(BOTH))
+
+
+@pytest.mark.parametrize("policy", ["joint", "separate", "per_domain"])
+def test_further_passes_of_a_term_leave_the_statistics_alone(policy):
+    def value(params, view):
+        return jnp.sum(view.forward(3 * view.batch["source"]["image"], "source").features)
+
+    batch = make_batch(BOTH)
+    hparams = {"alignment.term.weight": jnp.float32(1)}
+    statistics, gradients = [], []
+    for term in (make_term(), make_term(value)):
+        method = make_method(BOTH, {"term": term}, policy)
+        _, aux, gradient = evaluate(method, batch, hparams)
+        statistics.append(aux.batch_stats)
+        gradients.append(gradient["feature_extractor"]["dense_0"]["kernel"])
+    jax.tree.map(np.testing.assert_array_equal, *statistics)
+    before = method.init(jax.random.key(0), batch)["batch_stats"]
+    moved = jax.tree.map(lambda new, old: bool((new != old).any()), statistics[0], before)
+    assert all(jax.tree.leaves(moved))
+    assert (gradients[0] != gradients[1]).any()
+
+
+@pytest.mark.parametrize("policy", ["separate", "per_domain"])
+def test_further_passes_of_a_term_are_in_training_mode(policy):
+    def value(params, view):
+        again = view.forward(view.batch["target"]["image"], "target")
+        return jnp.max(jnp.abs(again.features - view.target.features))
+
+    batch = make_batch(BOTH)
+    method = make_method(BOTH, {"term": make_term(value)}, policy)
+    _, aux, _ = evaluate(method, batch, {"alignment.term.weight": jnp.float32(0)})
+    assert aux.metrics["term/loss"] < 1e-6
+
+
+def test_terms_without_both_domains_are_refused():
+    for domains in (("source",), ("target_labelled",)):
+        with pytest.raises(ValueError, match="the terms term compare source and target"):
+            make_method(domains, {"term": make_term()})
+
+
+@pytest.mark.parametrize(
+    ("domains", "message"),
+    [(("target",), "no labels to learn from"), (("source", "targt"), "the domain 'targt'")],
+)
+def test_domains_that_cannot_be_trained_on_are_refused(domains, message):
+    with pytest.raises(ValueError, match=message):
+        needs_of(domains)
+
+
+def test_labels_are_needed_of_labelled_domains_alone():
+    assert needs_of(("source", "target", "target_labelled")) == {
+        "source": ("image", "label"),
+        "target": ("image",),
+        "target_labelled": ("image", "label"),
+    }

@@ -1,0 +1,108 @@
+"""Tests of methods made of terms, beside plain training."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs.base import PLAIN
+from dann.method import ALIGNMENTS
+from dann.method import make_method as make_adaptation
+from finetune.method import make_method as make_plain
+from tests import tiny
+
+STRENGTH = "alignment.domain_adversarial.strength"
+
+
+@functools.cache
+def run_of(row, maker):
+    config = tiny.make_config(row)
+    return tiny.make_run(config, method=maker(config, tiny.NUM_CLASSES))
+
+
+def train(row, maker, changes=None):
+    """Returns the parameters by path after five steps."""
+    return tiny.params_of(tiny.train(run_of(row, maker), 5, changes))
+
+
+def adversarial(strength):
+    return train("dann", make_adaptation, {STRENGTH: [strength]})
+
+
+@pytest.mark.parametrize("row", ["source_only", "statistics_only"])
+def test_without_a_term_the_run_is_that_of_plain_training_bit_for_bit(row):
+    adapted, plain = train(row, make_adaptation), train(row, make_plain)
+    assert set(adapted) == set(plain)
+    for path, value in plain.items():
+        np.testing.assert_array_equal(adapted[path], value, err_msg=path)
+
+
+def test_under_group_target_pictures_that_are_only_passed_through_change_nothing():
+    plain, passed = train("source_only", make_plain), train("statistics_only", make_plain)
+    for path, value in plain.items():
+        np.testing.assert_array_equal(passed[path], value, err_msg=path)
+
+
+def test_at_strength_zero_the_network_is_that_of_source_only():
+    plain, adapted = train("source_only", make_plain), adversarial(0.0)
+    for path, value in plain.items():
+        np.testing.assert_array_equal(adapted[path], value, err_msg=path)
+
+
+def test_at_a_strength_above_zero_the_network_is_another():
+    plain, adapted = train("source_only", make_plain), adversarial(1.0)
+    for path, value in plain.items():
+        assert np.abs(adapted[path] - value).max() > 1e-4, path
+
+
+def test_the_terms_gradient_reaches_the_features_through_the_strength_alone():
+    config = tiny.make_config("dann")
+    method = make_adaptation(config, tiny.NUM_CLASSES)
+    draw = np.random.default_rng(0)
+    batch = {
+        "source": {
+            "image": jnp.asarray(draw.random((8, 4, 4, 1)), jnp.float32),
+            "label": jnp.zeros(8, jnp.int32),
+        },
+        "target": {"image": jnp.asarray(draw.random((8, 4, 4, 1)), jnp.float32)},
+    }
+    variables = jax.jit(method.init)(jax.random.key(0), batch)
+
+    @jax.jit
+    @jax.grad
+    def gradient(params, strength):
+        values = {"weight": 1.0, "strength": strength, "gamma": 10.0}
+        _, aux = method.phases[0].loss(
+            {**variables, "params": params},
+            batch,
+            key=jax.random.key(0),
+            progress=jnp.float32(0.5),
+            hparams={f"alignment.domain_adversarial.{name}": own for name, own in values.items()},
+        )
+        return aux.metrics["domain_adversarial/loss"]
+
+    for strength in (0.0, 0.5):
+        largest = {
+            root: max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(tree))
+            for root, tree in gradient(variables["params"], jnp.float32(strength)).items()
+        }
+        assert (largest["feature_extractor"] == 0) == (strength == 0)
+        assert largest["task_head"] == 0
+        assert largest["domain_discriminator"] > 0
+
+
+def test_an_unknown_term_is_refused_with_the_legal_ones():
+    config = tiny.make_config("dann")
+    config["alignment"]["domain_adversaril"] = config["alignment"].pop("domain_adversarial")
+    with pytest.raises(ValueError, match="config.alignment.domain_adversaril is no term") as caught:
+        make_adaptation(config, tiny.NUM_CLASSES)
+    assert all(name in str(caught.value) for name in ALIGNMENTS)
+
+
+@pytest.mark.parametrize("row", [row for row, domains in PLAIN.items() if "target" not in domains])
+def test_a_term_without_target_pictures_is_refused(row):
+    config = tiny.make_config("dann", {"domains": PLAIN[row]})
+    with pytest.raises(ValueError, match="compare source and target"):
+        make_adaptation(config, tiny.NUM_CLASSES)
