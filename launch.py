@@ -49,6 +49,10 @@ def _resolve(config) -> dict[str, Any]:
     return resolve(config)
 
 
+def _overrides() -> list[str]:
+    return [word for word in sys.argv[1:] if word.startswith("-")]
+
+
 def train(arguments: list[str]) -> int:
     """Trains one run."""
     from common.experiment import folder, outcome, run
@@ -57,7 +61,7 @@ def train(arguments: list[str]) -> int:
     own = folder.run_folder(config)
     if not folder.is_done(config):
         with outcome.listen() as request:
-            run.train_alone(config, _make_method, request, sys.argv[2:])
+            run.train_alone(config, _make_method, request, _overrides())
     selections = json.loads((own / "result.json").read_text())["selections"]
     for name, chosen in selections.items():
         accuracy = chosen["oracle/target_test_accuracy"]
@@ -73,7 +77,7 @@ def sweep(arguments: list[str]) -> int:
     path = config_flags.get_config_filename(flags.FLAGS["config"])
     configs = sweep.expand(path, _CONFIG.value, _resolve)
     with outcome.listen() as request:
-        failures = sweep.run_sweep(configs, _make_method, request, sys.argv[2:], print)
+        failures = sweep.run_sweep(configs, _make_method, request, _overrides(), print)
     for name, reason in failures.items():
         print(f"failed: {name}: {reason}", file=sys.stderr)
     report([str(root) for root in dict.fromkeys(map(folder.experiment_folder, configs))])

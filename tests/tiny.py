@@ -51,7 +51,7 @@ def make_config(
     config.model.name = "mlp"
     config.model.options = {"hidden": (16,)}
     config.optimizer.name = "sgd"
-    config.optimizer.learning_rate = 0.1
+    config.optimizer.learning_rate = 0.03
     config.data.batch_size = 8
     # For those methods that ask for strong_image; the others never draw it.
     config.data.strong_augment = {"shift": {"pixels": 1, "probability": 1.0}}

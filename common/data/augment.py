@@ -33,7 +33,8 @@ def shift(
     move_key, distance_key = jax.random.split(key)
     batch, height, width, _ = images.shape
     moved = jax.random.bernoulli(move_key, probability, (batch, 1))
-    distances = jax.random.randint(distance_key, (batch, 2), -pixels, pixels + 1) * moved
+    distances = jax.random.randint(distance_key, (batch, 2), -pixels, pixels + 1)
+    distances = jnp.where(moved, distances, 0)
     padded = jnp.pad(images, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)))
 
     def crop(window: Callable[[int], Array], distance: Array) -> Array:

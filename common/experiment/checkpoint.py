@@ -71,13 +71,15 @@ def save_run(folder: Path, choices: Mapping[str, Any]) -> None:
     """Saves the variables that a finished run's selections chose.
 
     Args:
-        folder: The run folder's `checkpoints`.
+        folder: The run folder.
         choices: Variables of one run by selection.
     """
+    kept = {
+        name: {key: tree for key, tree in variables.items() if jax.tree.leaves(tree)}
+        for name, variables in choices.items()
+    }
     with ocp.StandardCheckpointer() as checkpointer:
-        for name, variables in choices.items():
-            kept = {key: tree for key, tree in variables.items() if jax.tree.leaves(tree)}
-            checkpointer.save((folder / name).resolve(), kept, force=True)
+        checkpointer.save((folder / "checkpoints").resolve(), kept, force=True)
 
 
 def load_run(folder: Path, selection: str) -> dict[str, Any]:
@@ -93,14 +95,16 @@ def load_run(folder: Path, selection: str) -> dict[str, Any]:
     Raises:
         ValueError: No finished run, or no such selection.
     """
-    checkpoints = folder / "checkpoints"
     if not (folder / "result.json").is_file():
         raise ValueError(f"config.init_from.run is {str(folder)!r}: no finished run is there")
-    path = checkpoints / selection
-    if not path.is_dir():
-        there = ", ".join(sorted(entry.name for entry in checkpoints.iterdir()))
-        raise ValueError(f"config.init_from.selection is {selection!r}; {folder} has {there}")
+    path = (folder / "checkpoints").resolve()
     with ocp.StandardCheckpointer() as checkpointer:
-        tree = checkpointer.metadata(path.resolve()).item_metadata.tree
+        metadata = checkpointer.metadata(path)
+        tree = getattr(metadata, "item_metadata", metadata).tree
         host = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)
-        return checkpointer.restore(path.resolve(), host)
+        choices = checkpointer.restore(path, host)
+    if selection not in choices:
+        raise ValueError(
+            f"config.init_from.selection is {selection!r}; {folder} has {', '.join(choices)}"
+        )
+    return choices[selection]

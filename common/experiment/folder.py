@@ -58,6 +58,20 @@ def run_folder(config: Mapping[str, Any]) -> Path:
     return experiment_folder(config) / run_id(config)
 
 
+def population_folder(configs: Sequence[Mapping[str, Any]]) -> Path:
+    """Names the folder of a population by the runs in it, in order.
+
+    Args:
+        configs: The resolved configs of the members.
+
+    Returns:
+        The folder.
+    """
+    names = "\n".join(map(run_id, configs))
+    digest = hashlib.sha256(names.encode()).hexdigest()[:10]
+    return experiment_folder(configs[0]) / "populations" / digest
+
+
 def is_done(config: Mapping[str, Any]) -> bool:
     """Says whether a run has finished: its result is written last."""
     return (run_folder(config) / "result.json").is_file()
@@ -129,40 +143,38 @@ def cut_records(path: Path, last_step: int) -> list[dict[str, Any]]:
 
 
 def describe_start(
-    config: Mapping[str, Any],
+    configs: Sequence[Mapping[str, Any]],
     overrides: Sequence[str],
     parameters: Sequence[str],
     devices: Sequence[str],
 ) -> None:
-    """Writes `config.json`, or adds a start to it.
+    """Writes `config.json` of each run of a population, or adds a start to it.
 
     Args:
-        config: The resolved config.
+        configs: The resolved configs of the members.
         overrides: What the command line changed.
         parameters: One line a parameter: how it is trained.
         devices: Names of the devices.
     """
-    path = run_folder(config) / "config.json"
-    starts = json.loads(path.read_text())["starts"] if path.is_file() else []
     start = {
         "devices": list(devices),
         "hardware": _hardware(),
-        "runtime": config["runtime"],
         "git_commit": _git_commit(),
         "versions": {name: metadata.version(name) for name in PACKAGES},
     }
-    write_json(
-        path,
-        {
+    for config in configs:
+        path = run_folder(config) / "config.json"
+        starts = json.loads(path.read_text())["starts"] if path.is_file() else []
+        about = {
             "run_id": run_id(config),
             "config": config,
             "overrides": list(overrides),
             "git_commit": start["git_commit"],
             "versions": start["versions"],
             "parameters": list(parameters),
-            "starts": [*starts, start],
-        },
-    )
+            "starts": [*starts, {**start, "runtime": config["runtime"]}],
+        }
+        write_json(path, about)
 
 
 def params_sha256(params: Mapping[str, np.ndarray]) -> str:

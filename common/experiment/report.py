@@ -218,7 +218,7 @@ def _problems(result: Mapping[str, Any]) -> list[str]:
 
 def _is_number(value: Any) -> bool:
     """Says whether a value from a file is a finite number of a size that floats can have."""
-    return isinstance(value, int | float) and abs(value) < 1e300
+    return isinstance(value, int | float) and bool(abs(value) < 1e300)
 
 
 def _is_selection(value: Any) -> bool:
@@ -1017,7 +1017,7 @@ def _shared_outputs(rows: Mapping[str, RunsBySeed]) -> tuple[int, dict[str, dict
 
 def _load_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path) as arrays:
+        with path.open("rb") as file, np.load(file) as arrays:
             return dict(arrays)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         raise ValueError(f"{path.parent.name}/{path.name} cannot be read") from None

@@ -162,7 +162,8 @@ def forward(
         network: The network.
         variables: `params` and `batch_stats` are read.
         images: Pictures by domain.
-        key: Source of dropout masks; each domain folds in its own name.
+        key: Source of dropout masks; each domain folds in its own name, except under `joint`,
+            where one mask covers all domains.
         layers: Names of inner activations to return.
 
     Returns:

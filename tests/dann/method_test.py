@@ -79,7 +79,10 @@ def test_the_terms_gradient_reaches_the_features_through_the_strength_alone():
             batch,
             key=jax.random.key(0),
             progress=jnp.float32(0.5),
-            hparams={f"alignment.domain_adversarial.{name}": own for name, own in values.items()},
+            hparams={
+                f"alignment.domain_adversarial.{name}": jnp.asarray(value)
+                for name, value in values.items()
+            },
         )
         return aux.metrics["domain_adversarial/loss"]
 

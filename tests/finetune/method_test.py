@@ -18,7 +18,7 @@ def test_a_batch_holds_pictures_and_the_labels_that_may_be_seen(row):
 
 
 def test_training_on_the_labelled_target_fits_it():
-    changes = {"num_steps": 300, "optimizer.learning_rate": 0.3}
+    changes = {"num_steps": 300}
     run = tiny.make_run(tiny.make_config("train_on_target", changes))
     state, metrics = run.program.chunk(tiny.start(run), run.tables, 0, 300)
     losses = np.asarray(metrics["loss"])[0]

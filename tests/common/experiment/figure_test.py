@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import AxesImage
+from matplotlib.text import Text
 
 from common.experiment import figure as figures
 
@@ -30,7 +31,7 @@ def texts(figure):
     }
     return [
         (text.get_text(), text.get_window_extent(renderer))
-        for text in figure.findobj(matplotlib.text.Text)
+        for text in figure.findobj(Text)
         if text.get_text().strip() and text.get_visible() and text not in hidden
     ]
 
@@ -91,7 +92,7 @@ def test_accuracy_shows_means_intervals_and_pairs():
     # The standard deviation of .55, .57, .59, .61 is .0258, and t(.975, 3) is 3.182.
     assert "58.0 ± 4.1 %" in shown
     assert any(text.startswith("+17.8 points [+") for text in shown)
-    lines = [line for line in figure.axes[0].lines if len(set(line.get_ydata())) == 2]
+    lines = [line for line in figure.axes[0].lines if np.unique(line.get_ydata()).size == 2]
     assert len(lines) == 4
 
 
@@ -129,7 +130,7 @@ def test_training_curves_are_medians_in_the_middle_half():
     figure = figures.training_curves({"dann": runs}, COLORS, title="T")
     (line,), (band,) = figure.axes[0].lines, figure.axes[0].collections
     assert (line.get_xdata(), line.get_ydata()) == ([100], [3.0])
-    heights = band.get_paths()[0].vertices[:, 1]
+    heights = np.asarray(band.get_paths()[0].vertices)[:, 1]
     assert (heights.min(), heights.max()) == (2.0, 4.0)
 
 
@@ -138,7 +139,7 @@ def test_confusion_is_normalised_by_line():
     counts["dann"] = np.stack([np.asarray([[30, 10], [0, 5]]), np.asarray([[1, 1], [5, 5]])])
     figure = figures.confusion(counts, ["cat", "dog"], title="Task")
     assert_legible(figure)
-    image = figure.axes[1].findobj(AxesImage)[0].get_array()
+    image = np.asarray(figure.axes[1].findobj(AxesImage)[0].get_array())
     np.testing.assert_allclose(image, [[62.5, 37.5], [25, 75]])
 
 
@@ -164,7 +165,7 @@ def test_embedding_shows_domains_and_classes():
     ]
     again = figures.embedding(outputs, CLASSES, title="Features by t-SNE")
     offsets = [own.axes[0].collections[0].get_offsets() for own in (figure, again)]
-    np.testing.assert_array_equal(*offsets)
+    np.testing.assert_array_equal(offsets[0], offsets[1])
 
 
 def test_embedding_groups_the_classes_beyond_its_colors():
@@ -184,7 +185,7 @@ def test_pictures_come_with_labels_and_predictions(channels, names):
     figure = figures.sample_pictures(outputs, names, COLORS, title="Pictures")
     assert_legible(figure)
     assert f"{names[7]} ✗" in [text for text, _ in texts(figure)]
-    shown = figure.axes[0].findobj(AxesImage)[0].get_array()
+    shown = np.asarray(figure.axes[0].findobj(AxesImage)[0].get_array())
     np.testing.assert_array_equal(shown.ravel()[:1], [0.5])
 
 
@@ -217,7 +218,7 @@ def test_change_shows_losses_left_of_zero():
     figure = figures.per_class_change(rows, CLASSES, colors, title="Change")
     assert_legible(figure)
     lines = figure.axes[0].lines
-    dots = [line.get_xdata()[0] for line in lines if line.get_marker() == "o" and line.get_xdata()]
+    dots = np.concatenate([line.get_xdata() for line in lines if line.get_marker() == "o"])
     np.testing.assert_allclose(dots[:9], 100 * np.delete(change.mean(0), 5))
 
 
@@ -239,4 +240,4 @@ def test_figures_leave_the_settings_of_matplotlib_alone():
         before = dict(matplotlib.rcParams)
         figure = figures.per_class_change({"dann": np.zeros((1, 2))}, ["a", "b"], COLORS, title="T")
         assert dict(matplotlib.rcParams) == before
-    assert figure.axes[0].get_yticklabels()[0].get_fontsize() > 5
+    assert figure.axes[0].get_yticklabels()[0].get_fontsize() == figures.STYLE["font.size"]

@@ -12,8 +12,8 @@ import pytest
 
 from common.data import domain
 from common.experiment import checkpoint, folder
-from common.experiment.outcome import RunFailed, Stopped, StopRequest, UsageError
-from common.experiment.run import population_folder, train_alone, train_population
+from common.experiment.outcome import RunFailed, StopRequest, UsageError
+from common.experiment.run import train_alone, train_population
 from configs import base
 from tests.tiny_run import make_method, tiny
 
@@ -86,17 +86,6 @@ def test_run_that_is_done_is_not_trained_again(undisturbed, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
 
-def test_resume_forgets_neither_the_optimizer_nor_the_average_nor_the_choices(tmp_path):
-    config = tiny(tmp_path)
-    request = StopRequest()
-    request.received = "SIGTERM"
-    with pytest.raises(Stopped):
-        train_alone(config, make_method, request)
-    saved = checkpoint.open_population(population_folder([config]) / "checkpoints")
-    names = set(saved.item_metadata(saved.latest_step()))
-    assert {"params", "optimizer", "ema", "key", "step", "best", "health"} <= names
-
-
 @pytest.mark.parametrize(
     "method",
     [
@@ -165,7 +154,7 @@ def test_run_that_fails_late_keeps_its_last_good_checkpoint(tmp_path):
 
     with pytest.raises(RunFailed, match="step 30"):
         train_alone(config, failing, StopRequest())
-    saved = checkpoint.open_population(population_folder([config]) / "checkpoints")
+    saved = checkpoint.open_population(folder.population_folder([config]) / "checkpoints")
     assert saved.latest_step() == 20
     train_alone(config, make_method, StopRequest())
     assert not (folder.run_folder(config) / "failure.json").exists()

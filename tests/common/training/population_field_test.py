@@ -148,7 +148,7 @@ def test_refresh_sees_whole_training_splits_in_their_order():
     state = tiny.start(run)
     params = jax.tree.map(lambda leaf: 2 * leaf, state.params)
     state = run.program.refresh(state._replace(params=params), run.tables)
-    np.testing.assert_allclose(state.method_state["rate"], [0.1, 0.1], 1e-6)
+    np.testing.assert_allclose(state.method_state["rate"], [0.03, 0.03], 1e-6)
     seen = state.method_state["seen"]
     assert set(seen) == set(NEEDS)
     for domain, fields in NEEDS.items():

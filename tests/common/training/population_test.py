@@ -58,7 +58,7 @@ def test_the_length_of_a_scan_changes_no_bit(together):
 
 
 def test_a_member_that_diverges_stops_at_its_last_good_state_and_disturbs_no_other(together):
-    rates = np.full(NUM_MEMBERS, 0.1)
+    rates = np.full(NUM_MEMBERS, 0.03)
     calm = tiny.train(together, 5, {LARGEST: rates})
     rates[3] = 1e30
     before = tiny.start(together, {LARGEST: rates})

@@ -1,0 +1,81 @@
+"""Starting from a finished run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from common.experiment.checkpoint import load_run
+from common.training.optimizer import merge, paths_of
+from common.training.state import State
+
+
+def take_over_parents(state: State, configs: Sequence[Mapping[str, Any]]) -> State:
+    """Takes over the parameters and statistics of finished runs, a parent a member.
+
+    Args:
+        state: The stacked state before step 0.
+        configs: The resolved configs of the members; `init_from` is read.
+
+    Returns:
+        The state, unchanged where no parent is named. Averages start from what was taken over.
+
+    Raises:
+        ValueError: No finished run, a pattern without a match, a parameter that the parent lacks
+            or has in another shape.
+    """
+    if not configs[0]["init_from"]["run"]:
+        return state
+    members = [_take_over(state, member, config) for member, config in enumerate(configs)]
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *members)
+    if state.ema:
+        stacked["ema"] = {name: stacked[name] for name in ("params", "batch_stats")}
+    return state._replace(**stacked)
+
+
+def _take_over(state: State, member: int, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns one member's parameters and statistics after taking over the included ones."""
+    options = config["init_from"]
+    loaded = load_run(Path(options["run"]), options["selection"])
+    include = re.compile(options["include"])
+    own = {
+        name: jax.tree.map(lambda leaf: np.asarray(leaf[member]), getattr(state, name))
+        for name in ("params", "frozen", "batch_stats")
+    }
+    parent = paths_of(loaded["params"])
+    here = paths_of(merge(own["params"], own["frozen"]))
+    matched = [path for path in here if include.fullmatch(path)]
+    if not matched:
+        raise ValueError(
+            f"config.init_from.include: {options['include']!r} matches no parameter; the paths "
+            f"are {', '.join(here)}"
+        )
+    for path in matched:
+        if path not in parent:
+            raise ValueError(
+                f"config.init_from.include takes {path}, which {options['run']} does not have; "
+                f"it has {', '.join(sorted(parent))}"
+            )
+        if parent[path].shape != here[path].shape:
+            raise ValueError(
+                f"{path} has shape {here[path].shape}, in {options['run']} {parent[path].shape}"
+            )
+
+    def replace(tree, prefix=""):
+        return {
+            name: replace(value, f"{prefix}{name}/")
+            if isinstance(value, Mapping)
+            else (parent[f"{prefix}{name}"] if f"{prefix}{name}" in matched else value)
+            for name, value in tree.items()
+        }
+
+    own["params"], own["frozen"] = replace(own["params"]), replace(own["frozen"])
+    statistics = loaded.get("batch_stats", {})
+    if jax.tree.structure(statistics) == jax.tree.structure(own["batch_stats"]):
+        own["batch_stats"] = statistics
+    return own
