@@ -108,7 +108,7 @@ def make_run(
     return Run(dict(config), method, dict(tables), program, num_members)
 
 
-def start(run: Run, changes: Mapping[str, Sequence[float]] | None = None) -> State:
+def start(run: Run, changes: Mapping[str, Any] | None = None) -> State:
     """Returns the state before step 0; `changes` are hparams by member. Seeds count from 0."""
     hparams = {
         name: np.stack([value] * run.num_members)
@@ -120,9 +120,12 @@ def start(run: Run, changes: Mapping[str, Sequence[float]] | None = None) -> Sta
     return run.program.create(hparams, run.tables)
 
 
-def train(run: Run, num_steps: int, changes: Mapping[str, Sequence[float]] | None = None) -> State:
+def train(run: Run, num_steps: int, changes: Mapping[str, Any] | None = None) -> State:
     """Trains from the start in one chunk."""
-    return run.program.chunk(start(run, changes), run.tables, 0, num_steps)[0]
+    state = start(run, changes)
+    if run.program.refresh_every:
+        state = run.program.refresh(state, run.tables)
+    return run.program.chunk(state, run.tables, 0, num_steps)[0]
 
 
 def params_of(state: State) -> dict[str, np.ndarray]:

@@ -35,7 +35,6 @@ def sweep(add):
             add(
                 "method=dann",
                 {
-                    "method": f"dann strength {own_strength} rate x{own_factor}",
                     "seed": seed,
                     "alignment.domain_adversarial.strength": own_strength,
                     "optimizer.groups.discriminator.learning_rate_factor": own_factor,

@@ -21,7 +21,7 @@ def test_logits_are_those_of_a_network_with_relu_and_one_output(features):
     for layer in ("dense_0", "dense_1"):
         value = np.maximum(value @ weights[layer]["kernel"] + weights[layer]["bias"], 0)
     expected = value @ weights["logit"]["kernel"][:, 0] + weights["logit"]["bias"]
-    logits = module.apply({"params": params}, features)
+    logits = np.asarray(module.apply({"params": params}, features))
     assert logits.shape == (5,)
     np.testing.assert_allclose(logits, expected, 1e-5, 1e-6)
 

@@ -67,14 +67,16 @@ def recorded():
 def pictures_of(run, metrics, domain):
     """The pictures that `index` names, scaled to 0 to 1."""
     table = run.tables[ROLES[domain]]
-    rows = [own[index] for own, index in zip(table["train"], metrics[f"{domain}/index"])]  # noqa: B905
-    return table["image"][np.stack(rows)] / 16, table["label"][np.stack(rows)]
+    rows = np.stack(
+        [own[index] for own, index in zip(table["train"], metrics[f"{domain}/index"], strict=True)]
+    )
+    return table["image"][rows] / 16, table["label"][rows]
 
 
 @pytest.mark.parametrize("domain", NEEDS)
 def test_pictures_and_labels_are_those_of_the_index(recorded, domain):
-    images, labels = pictures_of(*recorded, domain)
-    _, metrics = recorded
+    run, metrics = recorded
+    images, labels = pictures_of(run, metrics, domain)
     np.testing.assert_allclose(metrics[f"{domain}/image"], images, 1e-6)
     if "label" in NEEDS[domain]:
         np.testing.assert_array_equal(metrics[f"{domain}/label"], labels)

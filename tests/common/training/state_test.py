@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from common.method import Method
+from common.method import Method, Outputs
 from common.training.optimizer import make_optimizer
 from common.training.state import HEALTHY, create, evaluated_variables_of, keep, variables_of
 from configs import base
@@ -20,7 +20,7 @@ METHOD = Method(
         "method_state": {"count": jnp.zeros(())},
     },
     phases=(),
-    predict=lambda variables, images, domain: None,
+    predict=lambda variables, images, domain: Outputs(images, images),
     needs={"source": ("image",)},
 )
 RULES = ("early", "late")

@@ -1,0 +1,146 @@
+"""The figures of a report: what each shows of the runs, and how to read it."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.experiment.reporting import example_figure
+from common.experiment.reporting import figure as figures
+from common.experiment.reporting.figure_style import colors_of
+from common.experiment.reporting.markdown import class_names
+from common.experiment.reporting.row import (
+    BASELINES,
+    class_change,
+    confusions_of,
+    method_of,
+    reference_of,
+    rows_of,
+    values_of,
+)
+from common.experiment.reporting.run_record import Run, RunsBySeed
+from common.experiment.reporting.summary import describe_task
+
+READING = {
+    "accuracy_by_method": "Small dots are single seeds, large dots means, bars 95 % intervals over "
+    "seeds; thin lines join the runs of one seed in source_only and dann.",
+    "training_curves": "Lines are medians over seeds, bands the middle half of the seeds; target "
+    "accuracy is shown for comparison and steers nothing.",
+    "sample_pictures": "The first picture of each class in the order of the splits, and what each "
+    "row takes the target's for; wrong predictions are crossed.",
+    "embedding": "Features of single examples in two dimensions by t-SNE: near points are alike, "
+    "while sizes of clusters and distances between them mean nothing; adaptation should mix the "
+    "domains on the left and keep the classes apart on the right.",
+    "confusion": "A line is a true class, a column what it is taken for, in percent of the line "
+    "and averaged over seeds; a perfect row is dark on the diagonal alone.",
+    "per_class_change": "Dots are mean changes of a class's accuracy over the shared seeds, bars "
+    "95 % intervals; a class left of zero lost by adaptation.",
+}
+
+
+def save_figures(group: Sequence[Run], folder: Path, prefix: str) -> dict[str, dict[str, str]]:
+    """Draws the figures of one task; one that cannot be drawn gets a reason.
+
+    Args:
+        group: Finished runs of one task.
+        folder: A folder with a folder `figures`.
+        prefix: Begins the names of the files.
+
+    Returns:
+        By figure, either `file` and `reading` or the `reason` why there is none.
+    """
+    entries = {}
+    for name, draw in _figure_makers(group).items():
+        file = f"figures/{prefix}{name}.png"
+        try:
+            # Without the name of the software, equal figures are equal files.
+            draw().savefig(folder / file, metadata={"Software": None})
+            entries[name] = {"file": file, "reading": READING[name]}
+        # The tables must not be lost because the arrays of one run are odd.
+        except Exception as error:
+            entries[name] = {"reason": str(error) or type(error).__name__}
+    return entries
+
+
+def _figure_makers(group: Sequence[Run]) -> dict[str, Callable[[], Any]]:
+    """Returns functions that draw the figures of one task, by name."""
+    members, _ = rows_of(group)
+    classes = describe_task(group, members)["classes"]
+    task = group[0].result["task"].replace(">", " → ")
+    adapted = [name for name in members if method_of(name) not in BASELINES]
+    after = next((name for name in adapted if name == "dann"), next(iter(adapted), None))
+    before = reference_of(after or next(iter(members)), "source_only", members)
+    pair = [name for name in (before, after) if name is not None] or list(members)[:1]
+    colors = colors_of(members)
+    confusions = {name: confusions_of(members[name], "last") for name in members}
+
+    def show_accuracy():
+        accuracy = {name: values_of(runs, "last") for name, runs in members.items()}
+        title = f"{task}: target test accuracy at the last step"
+        return figures.accuracy_by_method(accuracy, colors, title=title)
+
+    def show_training():
+        records = {name: [run.records for run in runs.values()] for name, runs in members.items()}
+        title = f"{task}: median and middle half of the seeds"
+        return figures.training_curves(records, colors, title=title)
+
+    def show_pictures():
+        seed, outputs = _shared_outputs({name: members[name] for name in pair})
+        title = f"{task}: pictures and predictions (seed {seed})"
+        return example_figure.sample_pictures(outputs, classes, colors, title=title)
+
+    def show_embedding():
+        seed, outputs = _shared_outputs({name: members[name] for name in pair})
+        title = f"{task}: features by t-SNE (seed {seed})"
+        return example_figure.embedding(outputs, classes, title=title)
+
+    def show_confusion():
+        counts = {name: np.stack([*confusions[name].values()]) for name in pair if confusions[name]}
+        names = class_names(classes, _only({array.shape[-1] for array in counts.values()}))
+        return figures.confusion(counts, names, title=f"{task}: what target pictures are taken for")
+
+    def show_change():
+        changes = {}
+        for name in adapted:
+            base = confusions.get(reference_of(name, "source_only", members) or "", {})
+            change = class_change(confusions[name], base)
+            changes |= {} if change is None else {name: change}
+        names = class_names(classes, _only({change.shape[-1] for change in changes.values()}))
+        title = f"{task}: change of each class{f', {adapted[0]}' if len(adapted) == 1 else ''}"
+        return figures.per_class_change(changes, names, colors, title=title)
+
+    return {
+        "accuracy_by_method": show_accuracy,
+        "training_curves": show_training,
+        "sample_pictures": show_pictures,
+        "embedding": show_embedding,
+        "confusion": show_confusion,
+        "per_class_change": show_change,
+    }
+
+
+def _only(sizes: set[int]) -> int:
+    if len(sizes) != 1:
+        raise ValueError("there are no confusion matrices of one size to compare")
+    return sizes.pop()
+
+
+def _shared_outputs(rows: Mapping[str, RunsBySeed]) -> tuple[int, dict[str, dict[str, np.ndarray]]]:
+    """Reads `outputs.npz` of the first seed for which all rows have it."""
+    for seed in sorted(set.intersection(*(set(runs) for runs in rows.values()))):
+        paths = {name: runs[seed].folder / "outputs.npz" for name, runs in rows.items()}
+        if all(path.is_file() for path in paths.values()):
+            return seed, {name: _load_arrays(path) for name, path in paths.items()}
+    raise ValueError(f"there is no seed for which {' and '.join(rows)} have outputs.npz")
+
+
+def _load_arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with path.open("rb") as file, np.load(file) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        raise ValueError(f"{path.parent.name}/{path.name} cannot be read") from None

@@ -1,0 +1,163 @@
+"""The comparison as plain data: the content of `summary.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from common.experiment.folder import as_json
+from common.experiment.reporting.row import (
+    Row,
+    _differing,
+    _settings,
+    group_by_task,
+    make_row,
+    method_of,
+    rows_of,
+)
+from common.experiment.reporting.run_record import Run, RunsBySeed, is_number, part_of
+
+# A discriminator that is right less often than this is outrun by the reversed gradient.
+OUTRUN_ACCURACY, OUTRUN_SHARE = 0.45, 0.05
+
+
+def summarize(runs: Sequence[Run]) -> dict[str, Any]:
+    """Compares the rows of finished runs.
+
+    Runs of one method whose settings differ are different rows, named by what differs.
+
+    Args:
+        runs: All runs, finished or not.
+
+    Returns:
+        The content of `summary.json`: `rows` (selection `last` first, `oracle` last), `tasks`,
+        `incomplete`, `failed` and `notes`.
+    """
+    tasks, rows, notes = [], [], []
+    for (experiment, task), group in group_by_task(runs).items():
+        members, repeated = rows_of(group)
+        notes += [f"{name}: another folder has the same run; one is used" for name in repeated]
+        for run in group:
+            notes += [f"{run.name}: {note}" for note in (*run.notes, *warnings_of(run))]
+        if not any(method_of(name) == "source_only" for name in members):
+            notes.append(f"{task}: there is no row source_only to compare with")
+        seeds = sorted({run.result["seed"] for run in group})
+        for name in members:
+            for selection in _selections(group):
+                row = make_row(name, selection, members)
+                if row is None:
+                    continue
+                rows.append({"experiment": experiment, "task": task, **row})
+                missing = [seed for seed in seeds if seed not in row["target_accuracy"]["seeds"]]
+                if missing and selection == "last":
+                    missing = join_numbers("seed", missing)
+                    notes.append(f"{name}: no finished run of {missing}; such pairs are dropped")
+        tasks.append({"experiment": experiment, "task": task, **describe_task(group, members)})
+
+    def rank(row: Row) -> tuple[int, str]:
+        order = {"last": 0, "source_val": 1, "oracle": 3}
+        return order.get(row["selection"], 2), row["selection"]
+
+    def list_state(state: str) -> list[dict[str, str]]:
+        return [
+            {"run": run.name, "experiment": run.folder.parent.name, "reason": run.reason}
+            for run in runs
+            if run.state == state
+        ]
+
+    return as_json(
+        {
+            "experiment": ", ".join(dict.fromkeys(task["experiment"] for task in tasks)),
+            "rows": sorted(rows, key=rank),
+            "tasks": tasks,
+            "incomplete": list_state("incomplete"),
+            "failed": list_state("failed"),
+            "notes": notes,
+        }
+    )
+
+
+def _selections(group: Iterable[Run]) -> list[str]:
+    return list(dict.fromkeys(name for run in group for name in run.result["selections"]))
+
+
+def warnings_of(run: Run) -> list[str]:
+    """Lists what a run warns of.
+
+    Args:
+        run: A finished run.
+
+    Returns:
+        Its own warnings, and whether its discriminator was outrun.
+    """
+    warnings = [str(text) for text in part_of(run.result, "warnings", list)]
+    values = [
+        value
+        for record in run.records
+        for name, value in record.items()
+        if name.startswith("train/") and name.endswith("/domain_accuracy") and is_number(value)
+    ]
+    low = sum(value < OUTRUN_ACCURACY for value in values)
+    if low and low >= OUTRUN_SHARE * len(values):
+        warnings.append(
+            f"domain accuracy is below {OUTRUN_ACCURACY} in {100 * low / len(values):.0f} % of the "
+            "records: the reversed gradient outruns the discriminator"
+        )
+    return warnings
+
+
+def describe_task(group: Sequence[Run], members: Mapping[str, RunsBySeed]) -> dict[str, Any]:
+    """Collects what the runs of a task share, and in which settings the rows differ.
+
+    Args:
+        group: Finished runs of one task.
+        members: The same runs by seed, by row.
+
+    Returns:
+        An entry of `tasks` in `summary.json` without its name.
+    """
+    flat = {name: _settings(runs) for name, runs in members.items()}
+    differing = _differing(flat.values())
+    starts = [start for run in group for start in part_of(run.about, "starts", list)]
+    versions = [part_of(run.about, "versions", dict) for run in group]
+    shared = {key: own for key, own in flat[next(iter(flat))].items() if key not in differing}
+    return {
+        "classes": list(map(str, part_of(group[0].result, "classes", list))),
+        "seeds": sorted({run.result["seed"] for run in group}),
+        "split_seeds": _distinct(
+            part_of(run.config, "data", dict).get("split_seed") for run in group
+        ),
+        "target_test_seen": any(run.result.get("target_test_seen") for run in group),
+        "shared_settings": shared,
+        "differing_settings": {
+            key: {name: own.get(key) for name, own in flat.items()} for key in differing
+        },
+        "commits": _distinct(run.about.get("git_commit") for run in group),
+        "hardware": _distinct(_hardware(start) for start in starts if isinstance(start, dict)),
+        "versions": _distinct(f"{name} {own[name]}" for own in versions for name in own),
+    }
+
+
+def _distinct(values: Iterable[Any]) -> list[str]:
+    return sorted({"unknown" if value is None else str(value) for value in values})
+
+
+def _hardware(start: Mapping[str, Any]) -> str:
+    devices = list(map(str, part_of(start, "devices", list)))
+    counts = ", ".join(f"{devices.count(name)} x {name}" for name in dict.fromkeys(devices))
+    return f"{start.get('hardware')} ({counts})"
+
+
+def join_numbers(noun: str, numbers: Sequence[int]) -> str:
+    """Writes numbers as text.
+
+    Args:
+        noun: What they count, in the singular.
+        numbers: Whole numbers, ascending.
+
+    Returns:
+        Such as `seeds 1, 3`; three and more neighbours are shortened.
+    """
+    if len(numbers) > 2 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{noun}s {numbers[0]} to {numbers[-1]}"
+    return f"{noun}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
