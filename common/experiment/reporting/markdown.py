@@ -21,8 +21,8 @@ from common.experiment.reporting.table import (
 )
 
 COST_HEADER = (
-    *("method", "sees of the target", "source validation accuracy", "parameters", "trained"),
-    *("runs in one program", "milliseconds a step of the program", "pictures a second"),
+    *("method", "sees of the target", "parameters", "trained", "runs in one program"),
+    *("milliseconds a step of the program", "pictures a second"),
 )
 
 
@@ -70,6 +70,8 @@ def write_markdown(summary: Mapping[str, Any]) -> str:
         lines += ["", "Percent, ± half of the 95 % interval; differences in points; sd: sample"]
         lines += ["standard deviation over seeds.", "", "### Protocol", ""]
         lines += [_protocol(task, sections["last"]), ""]
+        lines += ["### Without target labels", *_label_free_table(sections["last"])]
+        lines += ["Means over seeds at the last step: what a choice may be based on.", ""]
         lines += ["### Cost", *_markdown_table(COST_HEADER, map(_cost_cells, sections["last"]))]
         lines += [*_class_section(task, sections["last"]), "### Figures"]
         lines += [line for part in shown[1:] for line in part]
@@ -136,7 +138,21 @@ def _cost_cells(row: Row) -> list[str]:
     written = ["-" if not is_number(x) else f"{x:,.0f}" for x in numbers]
     if row["milliseconds_per_step"] is not None:
         written[3] = f"{row['milliseconds_per_step']:.1f}"
-    return [row["name"], row["sees_target"], write_percent(row["source_val_accuracy"]), *written]
+    return [row["name"], row["sees_target"], *written]
+
+
+def _label_free_table(rows: Sequence[Row]) -> list[str]:
+    """Shows what is known of each row without target labels, at the last step."""
+    scores = sorted({name for row in rows for name in row["scores"]})
+    cells = [
+        [row["name"], write_percent(row["source_val_accuracy"])]
+        + [
+            f"{value:.3f}" if is_number(value := row["scores"].get(name)) else "-"
+            for name in scores
+        ]
+        for row in rows
+    ]
+    return _markdown_table(("method", "source validation accuracy", *scores), cells)
 
 
 def _class_section(task: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:

@@ -277,7 +277,17 @@ def make_row(name: str, selection: str, members: Mapping[str, RunsBySeed]) -> Ro
         "per_class_change": None if change is None else statistics.finite_mean(change),
         "step": median(values_of(runs, selection, "step").values()),
         "source_val_accuracy": _mean(values_of(runs, selection, "source_val_accuracy").values()),
+        "scores": _scores(runs, selection),
         **_describe_row(runs),
+    }
+
+
+def _scores(runs: RunsBySeed, selection: str) -> dict[str, float | None]:
+    """Averages the label-free scores of a row."""
+    chosen = [run.result["selections"].get(selection, {}) for run in runs.values()]
+    keys = sorted({key for values in chosen for key in values if key.startswith("score/")})
+    return {
+        key.removeprefix("score/"): _mean(values_of(runs, selection, key).values()) for key in keys
     }
 
 

@@ -47,16 +47,20 @@ def test_numbers_that_are_not_finite_become_null(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
 
 
+def single(*values):
+    return np.array(values, np.float32)
+
+
 @pytest.mark.parametrize(
     "other",
     [
-        {"a": np.float32([1, 2]), "b": np.float32([[3]])},
-        {"a": np.float32([1, 2]), "c": np.float32([3])},
-        {"a": np.float64([1, 2]), "b": np.float32([3])},
-        {"a": np.float32([1, np.nextafter(np.float32(2), np.float32(3))]), "b": np.float32([3])},
+        {"a": single(1, 2), "b": single(3).reshape(1, 1)},
+        {"a": single(1, 2), "c": single(3)},
+        {"a": single(1, 2).astype(np.float64), "b": single(3)},
+        {"a": np.nextafter(single(1, 2), single(1, 3)), "b": single(3)},
     ],
 )
 def test_hash_of_parameters_sees_values_types_shapes_and_paths(other):
-    params = {"a": np.float32([1, 2]), "b": np.float32([3])}
+    params = {"a": single(1, 2), "b": single(3)}
     assert folder.params_sha256(params) == folder.params_sha256(dict(reversed(params.items())))
     assert folder.params_sha256(params) != folder.params_sha256(other)
