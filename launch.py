@@ -42,10 +42,16 @@ def _make_method(config, num_classes):
 def _resolve(config) -> dict[str, Any]:
     """Applies what the command line changes and resolves the config."""
     from common.experiment.folder import resolve
+    from common.training.hparam import flatten
+    from configs.base import check_method
 
-    config.update_from_flattened_dict(config_flags.get_override_values(flags.FLAGS["config"]))
+    present = dict(flatten(config.to_dict()))
+    overrides = config_flags.get_override_values(flags.FLAGS["config"])
+    # A row without a term has no place for the term's values; the grid's other rows do.
+    config.update_from_flattened_dict({k: v for k, v in overrides.items() if k in present})
     if _WORKDIR.value:
         config.runtime.workdir = _WORKDIR.value
+    check_method(config)
     return resolve(config)
 
 
@@ -57,7 +63,8 @@ def train(arguments: list[str]) -> int:
     """Trains one run."""
     from common.experiment import folder, outcome, run
 
-    config = _resolve(_CONFIG.value)
+    with outcome.refusing():
+        config = _resolve(_CONFIG.value)
     own = folder.run_folder(config)
     if not folder.is_done(config):
         with outcome.listen() as request:
@@ -75,7 +82,9 @@ def sweep(arguments: list[str]) -> int:
     from common.experiment import folder, outcome, sweep
 
     path = config_flags.get_config_filename(flags.FLAGS["config"])
-    configs = sweep.expand(path, _CONFIG.value, _resolve)
+    argument = next((word.partition(".py:")[2] for word in _overrides() if ".py:" in word), "")
+    with outcome.refusing():
+        configs = sweep.expand(path, argument, _CONFIG.value, _resolve)
     with outcome.listen() as request:
         failures = sweep.run_sweep(configs, _make_method, request, _overrides(), print)
     for name, reason in failures.items():
@@ -130,6 +139,8 @@ def main(argv: list[str]) -> int:
     logging.set_verbosity(logging.WARNING)
     verb, *arguments = argv
     if verb in ("train", "sweep"):
+        if arguments:
+            command_line.refuse(f"{verb} takes flags alone; {arguments[0]!r} is none")
         if _CONFIG.value is None:
             command_line.refuse(f"{verb} needs --config=FILE, such as --config={MAIN_CONFIG}")
         from common.training import parallel

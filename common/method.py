@@ -75,8 +75,8 @@ class Method(NamedTuple):
         needs: The fields a batch holds, by domain, such as
             `{"source": ("image", "label"), "target": ("image",)}`.
         refresh: `None`, or `(variables, outputs, hparams) -> method_state`, where `outputs` maps
-            each domain to the fields of `needs` plus `features` and `logits` over the whole
-            training split.
+            each domain to `features`, `logits` and, where `needs` names them, `image`, `label`
+            and `index` over the whole training split.
         refresh_every: Steps between two refreshes; the first is before step 0.
     """
 

@@ -66,7 +66,8 @@ def get_config() -> Any:
     config.optimizer.clip_norm = 0.0  # largest gradient norm of each parameter root; 0 for none
     config.optimizer.freeze = ()  # full-match patterns of parameters that stay as they are
     config.optimizer.groups = ConfigDict()  # {name: {pattern, learning_rate_factor}}
-    config.optimizer.ema_decay = 0.0  # average of the weights, used in evaluation; 0 for none
+    # Average of the weights, used in evaluation, with a shorter memory in the first steps; 0: none
+    config.optimizer.ema_decay = 0.0
 
     config.data = ConfigDict()
     config.data.batch_size = 64  # examples of each domain in a step
@@ -114,6 +115,7 @@ def set_method(config: Any, method: str) -> Any:
         ValueError: An unknown name.
     """
     config.method = method
+    config.alignment = ConfigDict()
     if method in PLAIN:
         config.package, config.domains = "finetune", PLAIN[method]
         return config
@@ -127,6 +129,27 @@ def set_method(config: Any, method: str) -> Any:
         term, options = TERMS[name]
         config.alignment[term] = ConfigDict(options)
     return config
+
+
+def check_method(config: Any) -> None:
+    """Refuses a row whose name is not what it does.
+
+    Args:
+        config: Any config.
+
+    Raises:
+        ValueError: `config.method` was changed without what it stands for.
+    """
+    if config.method in PLAIN:
+        is_true = (config.package, config.domains) == ("finetune", PLAIN[config.method])
+    else:
+        terms = {TERMS[name][0] for name in config.method.split("+") if name in TERMS}
+        is_true = config.package == "dann" and terms == set(config.alignment)
+    if not is_true:
+        raise ValueError(
+            f"config.method is {config.method!r}, the name of another row than this config's; "
+            "choose a row by --config=FILE:method=NAME"
+        )
 
 
 def parse(argument: str, **defaults: str) -> dict[str, str]:

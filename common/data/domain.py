@@ -174,6 +174,11 @@ def load_task(config: Mapping[str, Any]) -> dict[str, Domain]:
             f"examples of {source.name} have shape {shapes[0]}, those of {target.name} "
             f"{shapes[1]}; they must be the same"
         )
+    if data["transductive"] and "target_labelled" in config["domains"]:
+        raise ValueError(
+            "config.data.transductive with the domain target_labelled would train on test labels; "
+            "set it to False"
+        )
     if data["transductive"]:
         seen = np.sort(np.concatenate([target.splits["train"], target.splits["test"]]))
         target = target._replace(splits={**target.splits, "train": seen})

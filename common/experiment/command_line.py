@@ -58,7 +58,7 @@ def parse(
     try:
         _, *positional = flags.FLAGS([program, *rest])
         load_config()
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+    except Exception as error:  # A config file is a program: it can raise anything.
         refuse(one_sentence(error))
     return [verb, *positional]
 
@@ -82,4 +82,4 @@ def one_sentence(error: Exception) -> str:
     if "Traceback" in text:
         # The config file itself raised: the last line of its traceback says why.
         return text.strip().splitlines()[-1].partition(": ")[2]
-    return " ".join(text.split())
+    return " ".join(text.split()) or type(error).__name__

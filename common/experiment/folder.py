@@ -33,6 +33,41 @@ def resolve(config: Any) -> dict[str, Any]:
     return plain
 
 
+def check(config: Mapping[str, Any]) -> None:
+    """Refuses numbers that no run can have.
+
+    Args:
+        config: The resolved config.
+
+    Raises:
+        ValueError: A count or cadence below 1, a seed outside 32 bits, an average that cannot be,
+            or a pattern that is none.
+    """
+    counts = {
+        "num_steps": config["num_steps"],
+        "data.batch_size": config["data"]["batch_size"],
+        "evaluation.every": config["evaluation"]["every"],
+    }
+    cadences = ("log_every", "checkpoint_every", "evaluation_batch_size")
+    counts |= {f"runtime.{name}": config["runtime"][name] for name in cadences}
+    for name, value in counts.items():
+        if value < 1:
+            raise ValueError(f"config.{name} is {value}; it must be at least 1")
+    for name, seed in (("seed", config["seed"]), ("data.split_seed", config["data"]["split_seed"])):
+        if not 0 <= seed < 2**32:
+            raise ValueError(f"config.{name} is {seed}; it must lie between 0 and 2**32 - 1")
+    decay = config["optimizer"]["ema_decay"]
+    if not 0 <= decay < 1:
+        raise ValueError(f"config.optimizer.ema_decay is {decay}; it must lie in [0, 1)")
+    pattern = config["init_from"]["include"]
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(
+            f"config.init_from.include: {pattern!r} is no regular expression: {error}"
+        ) from None
+
+
 def run_id(config: Mapping[str, Any]) -> str:
     """Names a run by what it is.
 
@@ -58,8 +93,20 @@ def run_folder(config: Mapping[str, Any]) -> Path:
     return experiment_folder(config) / run_id(config)
 
 
+def population_id(names: Sequence[str]) -> str:
+    """Names a population by the runs in it, in order.
+
+    Args:
+        names: Run ids.
+
+    Returns:
+        A hash.
+    """
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:10]
+
+
 def population_folder(configs: Sequence[Mapping[str, Any]]) -> Path:
-    """Names the folder of a population by the runs in it, in order.
+    """Returns the folder of a population.
 
     Args:
         configs: The resolved configs of the members.
@@ -67,9 +114,25 @@ def population_folder(configs: Sequence[Mapping[str, Any]]) -> Path:
     Returns:
         The folder.
     """
-    names = "\n".join(map(run_id, configs))
-    digest = hashlib.sha256(names.encode()).hexdigest()[:10]
-    return experiment_folder(configs[0]) / "populations" / digest
+    name = population_id([run_id(config) for config in configs])
+    return experiment_folder(configs[0]) / "populations" / name
+
+
+def belongs_elsewhere(configs: Sequence[Mapping[str, Any]]) -> bool:
+    """Says whether a run of a population was last trained by another one.
+
+    Args:
+        configs: The resolved configs of the members.
+
+    Returns:
+        True where the records of a run folder are not those of this population.
+    """
+    for config in configs:
+        path = run_folder(config) / "config.json"
+        own = population_folder(configs).name
+        if path.is_file() and json.loads(path.read_text())["population"] != own:
+            return True
+    return False
 
 
 def is_done(config: Mapping[str, Any]) -> bool:
@@ -162,12 +225,14 @@ def describe_start(
         "git_commit": _git_commit(),
         "versions": {name: metadata.version(name) for name in PACKAGES},
     }
+    population = population_folder(configs).name
     for config in configs:
         path = run_folder(config) / "config.json"
         starts = json.loads(path.read_text())["starts"] if path.is_file() else []
         about = {
             "run_id": run_id(config),
             "config": config,
+            "population": population,
             "overrides": list(overrides),
             "git_commit": start["git_commit"],
             "versions": start["versions"],

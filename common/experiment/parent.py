@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax import traverse_util
 
 from common.experiment.checkpoint import load_run
 from common.training.optimizer import merge, paths_of
@@ -29,7 +30,7 @@ def take_over_parents(state: State, configs: Sequence[Mapping[str, Any]]) -> Sta
         ValueError: No finished run, a pattern without a match, a parameter that the parent lacks
             or has in another shape.
     """
-    if not configs[0]["init_from"]["run"]:
+    if not any(config["init_from"]["run"] for config in configs):
         return state
     members = [_take_over(state, member, config) for member, config in enumerate(configs)]
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *members)
@@ -75,7 +76,20 @@ def _take_over(state: State, member: int, config: Mapping[str, Any]) -> dict[str
         }
 
     own["params"], own["frozen"] = replace(own["params"]), replace(own["frozen"])
-    statistics = loaded.get("batch_stats", {})
-    if jax.tree.structure(statistics) == jax.tree.structure(own["batch_stats"]):
-        own["batch_stats"] = statistics
+    statistics = paths_of(loaded.get("batch_stats", {}))
+    fresh = paths_of(own["batch_stats"])
+    taken = {
+        path: statistics[path]
+        if any(include.fullmatch(path[start:]) for start in _starts(path))
+        and path in statistics
+        and statistics[path].shape == leaf.shape
+        else leaf
+        for path, leaf in fresh.items()
+    }
+    own["batch_stats"] = traverse_util.unflatten_dict(taken, sep="/")
     return own
+
+
+def _starts(path: str) -> tuple[int, int]:
+    """Begins a path at its root, also where the statistics of a domain stand above it."""
+    return 0, path.index("/") + 1

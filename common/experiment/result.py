@@ -89,6 +89,8 @@ def write_results(
         own, alone = configs[member], jax.tree.map(lambda leaf, m=member: leaf[m], state)
         evaluated_variables = evaluated_variables_of(alone)
         path = folder.run_folder(own)
+        # A run whose files are being written is not done, also when it was before.
+        (path / "result.json").unlink(missing_ok=True)
         kept = {rule: choice["variables"] for rule, choice in alone.best.items()}
         checkpoint.save_run(path, {"last": evaluated_variables, **kept})
         _write_outputs(path, member, tasks[member], outputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from common.data.domain import Domain, load_task
+from common.data.pipeline import check_sizes
 from common.experiment import checkpoint, folder, selection, writer
 from common.experiment.outcome import RunFailed, Stopped, StopRequest, refusing
 from common.experiment.parent import take_over_parents
@@ -19,10 +21,31 @@ from common.method import Method
 from common.training import parallel
 from common.training.hparam import make_hparams
 from common.training.loop import run_loop
-from common.training.population import make_program
+from common.training.population import ROLE_OF_DOMAIN, make_program
 from common.training.state import HEALTHY
 
 MakeMethod = Callable[[Mapping[str, Any], int], Method]
+
+
+def check_population(configs: Sequence[Mapping[str, Any]], make_method: MakeMethod) -> None:
+    """Refuses what can be refused before anything is trained.
+
+    Args:
+        configs: The resolved configs of the members.
+        make_method: `(config, num_classes) -> Method`.
+
+    Raises:
+        UsageError: A config asks for something that cannot be.
+    """
+    with refusing():
+        for config in configs:
+            folder.check(config)
+        task = load_task(configs[0])
+        method = make_method(configs[0], len(task["source"].examples.classes))
+        sizes = {
+            domain: len(task[ROLE_OF_DOMAIN[domain]].splits["train"]) for domain in method.needs
+        }
+        check_sizes(sizes, dict.fromkeys(sizes, configs[0]["data"]["batch_size"]))
 
 
 def train_population(
@@ -48,6 +71,7 @@ def train_population(
     """
     config, folders = configs[0], [folder.run_folder(config) for config in configs]
     rules = tuple(rule for rule in selection.RULES if rule != "last")
+    check_population(configs, make_method)
     with refusing():
         tasks = [load_task(config) for config in configs]
         method = make_method(config, len(tasks[0]["source"].examples.classes))
@@ -62,9 +86,12 @@ def train_population(
     for own in folders:
         own.mkdir(parents=True, exist_ok=True)
         (own / "failure.json").unlink(missing_ok=True)
+    if folder.belongs_elsewhere(configs):
+        # Its records are not those that our checkpoint goes on from: begin anew.
+        shutil.rmtree(folder.population_folder(configs), ignore_errors=True)
     manager = checkpoint.open_population(folder.population_folder(configs) / "checkpoints")
     first_step, state = checkpoint.restore_population(manager, state)
-    folder.describe_start(configs, overrides, program.optimizer.summary, parallel.device_kinds())
+    folder.describe_start(configs, overrides, program.optimizer.summary, placement.kinds)
     history = [folder.cut_records(own / "metrics.jsonl", first_step) for own in folders]
     times = [folder.cut_records(own / "time.jsonl", first_step) for own in folders]
     start = max((record["start"] + 1 for records in times for record in records), default=0)
@@ -87,7 +114,8 @@ def train_population(
         return {rule: np.asarray(values) for rule, values in taken.items()}
 
     began = time.monotonic()
-    write_events = writer.open_events(folders) if config["runtime"]["tensorboard"] else None
+    events = folders if config["runtime"]["tensorboard"] else []
+    write_events, close_events = writer.open_events(events)
     title = f"{config['method']} x{len(configs)}" if len(configs) > 1 else config["method"]
     show = writer.open_progress(title, first_step, config["num_steps"])
     last_saved = first_step
@@ -114,8 +142,7 @@ def train_population(
             )
             history[member].append(record)
             folder.append_records(own / "metrics.jsonl", [record])
-            if write_events is not None:
-                write_events(member, record)
+            write_events(member, record)
         if len(failures) == len(configs):
             break
         elapsed = {
@@ -138,11 +165,13 @@ def train_population(
             )
 
     manager.close()
+    close_events()
     finished = [member for member in range(len(configs)) if member not in failures]
     if finished:
         write_results(configs, tasks, finished, program, method, state, tables, history)
-    if not failures:
         shutil.rmtree(folder.population_folder(configs))
+        with contextlib.suppress(OSError):
+            folder.population_folder(configs).parent.rmdir()
     return {
         folder.run_id(configs[member]): _reason(step) for member, step in sorted(failures.items())
     }

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from common.experiment import folder
-from common.experiment.outcome import StopRequest
-from common.experiment.run import MakeMethod, train_population
+from common.experiment.outcome import Stopped, StopRequest
+from common.experiment.run import MakeMethod, check_population, train_population
 from common.training.hparam import structure
 
 Config = Mapping[str, Any]
 
 
-def expand(path: str, config: Any, resolve: Callable[[Any], Config]) -> list[Config]:
+def expand(path: str, argument: str, config: Any, resolve: Callable[[Any], Config]) -> list[Config]:
     """Lists the runs of a config file: those that its `sweep(add)` adds, or its only one.
 
     Args:
         path: The config file.
+        argument: What stood behind the file's colon.
         config: Its config, for a file without `sweep`.
         resolve: Applies the command line's changes, which win over the grid's, and resolves.
 
     Returns:
         Resolved configs.
+
+    Raises:
+        ValueError: An argument for a file that has a grid of its own.
     """
     spec = importlib.util.spec_from_file_location("sweep_config", path)
     assert spec is not None and spec.loader is not None
@@ -32,6 +37,10 @@ def expand(path: str, config: Any, resolve: Callable[[Any], Config]) -> list[Con
     spec.loader.exec_module(module)
     if not hasattr(module, "sweep"):
         return [resolve(config)]
+    if argument:
+        raise ValueError(
+            f"{path} has a grid of its own: leave out ':{argument}', or train that run alone"
+        )
     runs: list[Config] = []
 
     def add(argument: str = "", changes: Mapping[str, Any] | None = None) -> None:
@@ -54,8 +63,8 @@ def pack(configs: Sequence[Config]) -> list[list[Config]]:
     """
     groups: dict[str, list[Config]] = {}
     for config in configs:
-        own = {"package": config["package"], **structure(config)}
-        groups.setdefault(json.dumps(own, sort_keys=True), []).append(config)
+        own = json.dumps(structure(config), sort_keys=True)
+        groups.setdefault(own, []).append(config)
     return list(groups.values())
 
 
@@ -80,12 +89,18 @@ def plan(configs: Sequence[Config]) -> list[list[Config]]:
         }
         path = root / "sweep.json"
         written = json.loads(path.read_text())["populations"] if path.is_file() else []
-        begun = [
-            names
-            for names in written
-            if all(name in wanted for name in names)
-            and any(not _ended(wanted[name]) for name in names)
-        ]
+        begun: list[list[str]] = []
+        for names in written:
+            known = all(name in wanted for name in names)
+            if known and all(folder.is_done(wanted[name]) for name in names):
+                shutil.rmtree(root / "populations" / folder.population_id(names), True)
+            elif (
+                known
+                and any(not _ended(wanted[name]) for name in names)
+                and not any(_ended_elsewhere(wanted[name], names) for name in names)
+                and not {name for other in begun for name in other} & set(names)
+            ):
+                begun.append(names)
         placed = {name for names in begun for name in names}
         fresh = pack(
             [config for name, config in wanted.items() if name not in placed and not _ended(config)]
@@ -100,9 +115,17 @@ def plan(configs: Sequence[Config]) -> list[list[Config]]:
 
 
 def _ended(config: Config) -> bool:
-    """Says whether a run is done or has failed; a failed one starts anew without its folder."""
+    """Says whether a run is done or has failed; the same program would fail again."""
     own = folder.run_folder(config)
     return folder.is_done(config) or (own / "failure.json").is_file()
+
+
+def _ended_elsewhere(config: Config, names: Sequence[str]) -> bool:
+    """Says whether a run was finished by another population, whose result must not be lost."""
+    if not folder.is_done(config):
+        return False
+    result = json.loads((folder.run_folder(config) / "result.json").read_text())
+    return result["population"]["id"] != folder.population_id(names)
 
 
 def run_sweep(
@@ -125,6 +148,7 @@ def run_sweep(
         By run id, why a run failed.
 
     Raises:
+        UsageError: A config asks for something that cannot be; nothing was trained.
         Stopped: A signal came; the state is saved.
     """
     populations = plan(configs)
@@ -132,6 +156,10 @@ def run_sweep(
     say(f"{len(configs)} runs, {left} to train, in {len(populations)} programs")
     failures: dict[str, str] = {}
     for population in populations:
+        check_population(population, make_method)
+    for population in populations:
+        if request:
+            raise Stopped(f"{request.received}: run the same command to go on")
         failures |= train_population(population, make_method, request, overrides)
     for config in configs:
         path = folder.run_folder(config) / "failure.json"

@@ -47,15 +47,19 @@ def make_record(
     return as_json(record)
 
 
-def open_events(folders: Sequence[Path]) -> Callable[[int, Mapping[str, Any]], None]:
+def open_events(
+    folders: Sequence[Path],
+) -> tuple[Callable[[int, Mapping[str, Any]], None], Callable[[], None]]:
     """Opens TensorBoard event files.
 
     Args:
-        folders: Run folders.
+        folders: Run folders; without any, nothing is written.
 
     Returns:
-        `(member, record)`: writes the scalars of a record.
+        `(member, record)`, which writes the scalars of a record, and a function that closes all.
     """
+    if not folders:
+        return lambda member, record: None, lambda: None
     from tensorboardX import SummaryWriter
 
     writers = [SummaryWriter(str(folder), write_to_disk=True) for folder in folders]
@@ -66,7 +70,11 @@ def open_events(folders: Sequence[Path]) -> Callable[[int, Mapping[str, Any]], N
                 writers[member].add_scalar(name, value, record["step"])
         writers[member].flush()
 
-    return write
+    def close():
+        for own in writers:
+            own.close()
+
+    return write, close
 
 
 def open_progress(title: str, first_step: int, num_steps: int) -> Callable[[int, str], None]:

@@ -59,13 +59,13 @@ def structure(config: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         Values by dotted path, without the traced ones, without `runtime`, and without the seed of
-        the split and the parent run, which are data. Runs with equal structure can train in one
-        program.
+        the split, which is data; of the parent run only whether there is one. Runs with equal
+        structure can train in one program.
     """
     return {
-        path: value
+        path: bool(value) if path == "init_from.run" else value
         for path, value in flatten(config)
         if not _TABLE.fullmatch(path)
         and not path.startswith("runtime.")
-        and path not in ("data.split_seed", "init_from.run")
+        and path != "data.split_seed"
     }

@@ -15,12 +15,12 @@ class Placement(NamedTuple):
     Attributes:
         members: Sharding of arrays with a leading axis of members.
         shared: Sharding of arrays that all members read.
-        devices: Number of devices in use.
+        kinds: Names of the devices in use.
     """
 
     members: NamedSharding
     shared: NamedSharding
-    devices: int
+    kinds: tuple[str, ...]
 
 
 def make_placement(num_members: int, max_devices: int) -> Placement:
@@ -41,8 +41,9 @@ def make_placement(num_members: int, max_devices: int) -> Placement:
     mesh = jax.make_mesh(
         (count,), ("member",), axis_types=(AxisType.Auto,), devices=available[:count]
     )
+    kinds = tuple(str(device.device_kind) for device in available[:count])
     return Placement(
-        NamedSharding(mesh, PartitionSpec("member")), NamedSharding(mesh, PartitionSpec()), count
+        NamedSharding(mesh, PartitionSpec("member")), NamedSharding(mesh, PartitionSpec()), kinds
     )
 
 
@@ -57,15 +58,6 @@ def place(tree: Any, sharding: NamedSharding) -> Any:
         The same tree on the devices.
     """
     return jax.device_put(tree, sharding)
-
-
-def device_kinds() -> list[str]:
-    """Names the devices that JAX sees.
-
-    Returns:
-        One name a device.
-    """
-    return [str(device.device_kind) for device in jax.devices()]
 
 
 def use_processor_cores() -> None:

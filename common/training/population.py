@@ -125,8 +125,10 @@ def make_program(
     def mean_of(tables):
         """Averages the source's training pictures: no row's input may depend on the target."""
         source = tables["source"]
+        if data["center"] == "none":
+            return jnp.zeros_like(source["maximum"])
         pictures = scale_images(source["image"][source["train"]], source["maximum"])
-        return jnp.mean(pictures, axis=0, keepdims=True) * (data["center"] == "source")
+        return jnp.mean(pictures, axis=0, keepdims=True)
 
     def gather(tables, mean, drawn, key):
         batch = {}
@@ -165,6 +167,12 @@ def make_program(
         tables,
     )["params"]
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), shapes)
+    for phase in method.phases:
+        unknown = sorted(set(phase.update) - set(shapes))
+        if unknown:
+            raise ValueError(
+                f"a phase updates the root {unknown[0]!r}; the method has {', '.join(shapes)}"
+            )
     optimizer = make_optimizer(config["optimizer"], shapes)
     train_step = make_train_step(
         method, optimizer, config["num_steps"], config["optimizer"]["ema_decay"]

@@ -24,7 +24,8 @@ def make_train_step(
         method: The method; it contributes its losses alone.
         optimizer: Its optimizer.
         num_steps: Steps of the whole run; progress is the share of them that was taken.
-        ema_decay: Weight of the past in the average of the weights; 0 keeps no average.
+        ema_decay: Largest weight of the past in the average of the weights; in step t it is at
+            most (1 + t) / (10 + t). 0 keeps no average.
 
     Returns:
         `train_step(state, batch) -> (state, metrics)`, pure. It never stops: the first step with
@@ -73,9 +74,13 @@ def make_train_step(
         metrics["learning_rate"] = optimizer.learning_rate(progress, state.hparams)
         if ema_decay:
             now = {"params": state.params, "batch_stats": state.batch_stats}
+            # A shorter memory at the start: else a short run is evaluated at its initial weights.
+            decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
             state = state._replace(
                 ema=jax.tree.map(
-                    lambda old, new: ema_decay * old + (1 - ema_decay) * new, state.ema, now
+                    lambda old, new: (decay * old + (1 - decay) * new).astype(old.dtype),
+                    state.ema,
+                    now,
                 )
             )
         return state._replace(step=state.step + 1), metrics

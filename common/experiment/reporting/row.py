@@ -25,7 +25,9 @@ BASELINES = (*FIRST_METHODS[:3], *LAST_METHODS)
 
 
 # What differs between the seeds of one row, or names the run.
-NOT_SETTINGS = ("experiment", "method", "seed", "data.split_seed", "init_from.run")
+NOT_SETTINGS = ("experiment", "method", "seed", "data.split_seed")
+# What a row and its baseline may differ in.
+OWN_SETTINGS = ("package", "domains", "alignment.", "optimizer.groups.", "init_from.")
 
 
 Row = dict[str, Any]
@@ -55,6 +57,8 @@ def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         name = f"{prefix}{key}"
         if isinstance(value, dict):
             flat |= {} if name == "runtime" else _flatten(value, f"{name}.")
+        elif name == "init_from.run":
+            flat[name] = "a finished run" if value else ""
         elif name not in NOT_SETTINGS:
             flat[name] = value
     return flat
@@ -138,7 +142,8 @@ def method_of(name: str) -> str:
 def reference_of(name: str, method: str, members: Mapping[str, RunsBySeed]) -> str | None:
     """Names the row of a method with which another row can be compared.
 
-    Of several rows of the method, it is the one whose distinguishing settings are the row's own.
+    It must have the row's own network, data, optimizer and length. Of several such rows of the
+    method, it is the one whose distinguishing settings are the row's own.
 
     Args:
         name: The row to compare.
@@ -149,7 +154,13 @@ def reference_of(name: str, method: str, members: Mapping[str, RunsBySeed]) -> s
         A row's name, or None where there is none or more than one.
     """
     flat = {row: _settings(runs) for row, runs in members.items() if method_of(row) == method}
-    own, differing = _settings(members[name]), _differing(flat.values())
+    own = _settings(members[name])
+    flat = {
+        row: settings
+        for row, settings in flat.items()
+        if all(key.startswith(OWN_SETTINGS) for key in _differing([own, settings]))
+    }
+    differing = _differing(flat.values())
     equal = [row for row in flat if all(flat[row].get(key) == own.get(key) for key in differing)]
     return equal[0] if len(equal) == 1 else None
 

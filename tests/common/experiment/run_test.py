@@ -228,6 +228,8 @@ def test_run_continues_from_a_finished_run(tmp_path):
         ({"optimizer.freeze": ("encoder/.*",)}, "matches no parameter"),
         ({"optimizer.name": "lion"}, "config.optimizer.name"),
         ({"data.center": "both"}, "config.data.center"),
+        ({"data.transductive": True, "domains": ("target_labelled",)}, "test labels"),
+        ({"runtime.log_every": 0}, "config.runtime.log_every is 0"),
     ],
 )
 def test_impossible_config_is_refused_before_anything_is_written(changes, sentence, tmp_path):

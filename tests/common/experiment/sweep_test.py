@@ -1,7 +1,11 @@
 import json
+import shutil
+
+import pytest
 
 from common.experiment import folder, sweep
-from common.experiment.outcome import StopRequest
+from common.experiment.outcome import Stopped, StopRequest
+from common.experiment.run import train_population
 from tests.tiny_run import make_method, tiny
 
 
@@ -28,6 +32,49 @@ def test_population_that_was_begun_keeps_its_members(tmp_path):
     assert sweep.plan(more) == [first, [more[2]]]
     plan = json.loads((tmp_path / "tiny" / "sweep.json").read_text())["populations"]
     assert plan == [[folder.run_id(config) for config in group] for group in (first, [more[2]])]
+
+
+def test_result_of_another_population_is_never_overwritten(tmp_path):
+    three = [tiny(tmp_path, "source_only", seed=seed, num_steps=20) for seed in range(3)]
+    assert sweep.plan(three) == [three]
+    assert not sweep.run_sweep(three[:2], make_method, StopRequest(), [], silent)
+    assert sweep.plan(three) == [[three[2]]]
+
+
+def test_run_that_another_population_took_over_begins_anew(tmp_path):
+    def stopped_at_the_first_boundary(configs):
+        request = StopRequest()
+        request.received = "SIGTERM"
+        with pytest.raises(Stopped):
+            train_population(configs, make_method, request)
+
+    pair = [tiny(tmp_path, seed=seed) for seed in range(2)]
+    stopped_at_the_first_boundary(pair)
+    stopped_at_the_first_boundary(pair[:1])
+    assert not train_population(pair, make_method, StopRequest())
+    twins = [tiny(tmp_path / "twin", seed=seed) for seed in range(2)]
+    assert not train_population(twins, make_method, StopRequest())
+    for run, twin in zip(pair, twins, strict=True):
+        for name in ("metrics.jsonl", "result.json"):
+            mine, other = (folder.run_folder(config) / name for config in (run, twin))
+            assert mine.read_text() == other.read_text()
+
+
+def test_members_with_and_without_a_parent_do_not_share_a_program(tmp_path):
+    alone = tiny(tmp_path, "source_only")
+    child = tiny(tmp_path, "source_only", **{"init_from.run": "somewhere"})
+    assert sweep.pack([alone, child]) == [[alone], [child]]
+
+
+def test_deleted_failed_run_is_tried_again(tmp_path):
+    rates = (1e-3, 1e30)
+    configs = [
+        tiny(tmp_path, "source_only", **{"optimizer.learning_rate": rate, "num_steps": 20})
+        for rate in rates
+    ]
+    assert sweep.run_sweep(configs, make_method, StopRequest(), [], silent)
+    shutil.rmtree(folder.run_folder(configs[1]))
+    assert sweep.plan(configs) == [[configs[1]]]
 
 
 def test_sweep_trains_what_is_missing_and_lists_what_failed(tmp_path):

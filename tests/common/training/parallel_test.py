@@ -19,7 +19,7 @@ def test_members_spread_evenly_over_as_many_devices_as_divide_them(
     num_members, max_devices, expected
 ):
     placement = parallel.make_placement(num_members, max_devices)
-    assert placement.devices == expected
+    assert len(placement.kinds) == expected
     members = parallel.place(np.zeros((num_members, 3)), placement.members)
     shards = [shard.data.shape for shard in members.addressable_shards]
     assert shards == [(num_members // expected, 3)] * expected

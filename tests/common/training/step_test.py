@@ -137,15 +137,16 @@ def test_method_state_and_statistics_are_carried_and_never_trained():
 
 
 def test_averages_follow_their_recursion_and_are_seen_and_evaluated():
-    decay = 0.8
+    largest = 0.15
     step, state = make_step(
         make_phase(record=lambda variables, **_: {"seen": variables["ema"]["params"]["a"]["w"]}),
-        ema_decay=decay,
+        ema_decay=largest,
     )
     average, count = arrays_of(state.params)[0], 0.0
     states, metrics = run(step, state, [0.5] * 3)
     for number, (after, recorded) in enumerate(zip(states, metrics, strict=True), start=1):
         np.testing.assert_allclose(recorded["seen"], average, 1e-6)
+        decay = min(largest, number / (9 + number))
         average = decay * average + (1 - decay) * np.asarray(after.params["a"]["w"])
         count = decay * count + (1 - decay) * number
         np.testing.assert_allclose(after.ema["params"]["a"]["w"], average, 1e-6)
