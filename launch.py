@@ -5,7 +5,6 @@ Without a verb it trains and compares the rows of `configs/digits.py` and prints
 
 from __future__ import annotations
 
-import functools
 import json
 import sys
 from pathlib import Path
@@ -69,8 +68,7 @@ def train(arguments: list[str]) -> int:
     if not folder.is_done(config):
         with outcome.listen() as request:
             run.train_alone(config, _make_method, request, _overrides())
-    selections = json.loads((own / "result.json").read_text())["selections"]
-    for name, chosen in selections.items():
+    for name, chosen in json.loads((own / "result.json").read_text())["selections"].items():
         accuracy = chosen["oracle/target_test_accuracy"]
         print(f"{name}: step {chosen['step']}, target test accuracy {accuracy:.3f}")
     print(f"done: {own}")
@@ -81,8 +79,7 @@ def sweep(arguments: list[str]) -> int:
     """Trains all runs of a config's grid and reports."""
     from common.experiment import folder, outcome, sweep
 
-    path = config_flags.get_config_filename(flags.FLAGS["config"])
-    argument = next((word.partition(".py:")[2] for word in _overrides() if ".py:" in word), "")
+    path, _, argument = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
     with outcome.refusing():
         configs = sweep.expand(path, argument, _CONFIG.value, _resolve)
     with outcome.listen() as request:
@@ -97,11 +94,9 @@ def report(arguments: list[str]) -> int:
     """Writes and prints the comparison of the runs in some folders."""
     from common.experiment import report
 
-    missing = [folder for folder in arguments if not Path(folder).is_dir()]
+    missing = " ".join(name for name in arguments if not Path(name).is_dir())
     if missing or not arguments:
-        raise app.UsageError(
-            f"report needs folders of runs, such as runs/digits, not {' '.join(missing) or 'none'}"
-        )
+        raise app.UsageError(f"report needs folders such as runs/digits, not {missing or 'none'}")
     written = report.write_report([Path(folder) for folder in arguments])
     print(report.format_table(written.summary))
     print(f"report: {written.path}")
@@ -112,19 +107,13 @@ def list_names(arguments: list[str]) -> int:
     """Prints what a config may name."""
     from common.data.domain import DOMAINS
     from common.evaluation.scores.score import SCORES
-    from common.models.network import FEATURE_EXTRACTORS
+    from common.models.network import FEATURE_EXTRACTORS as MODELS
     from configs.base import PLAIN, TERMS
 
-    names = {
-        "methods": [*PLAIN, *TERMS],
-        "datasets": DOMAINS,
-        "models": FEATURE_EXTRACTORS,
-        "scores": SCORES,
-    }
-    unknown = [kind for kind in arguments if kind not in names]
-    if unknown:
-        raise app.UsageError(f"cannot list {unknown[0]!r}; legal are {', '.join(names)}")
+    names = {"methods": [*PLAIN, *TERMS], "datasets": DOMAINS, "models": MODELS, "scores": SCORES}
     for kind in arguments or names:
+        if kind not in names:
+            raise app.UsageError(f"cannot list {kind!r}; legal are {', '.join(names)}")
         print(f"{kind}: {', '.join(names[kind])}")
     return 0
 
@@ -158,13 +147,10 @@ def main(argv: list[str]) -> int:
         return 75
 
 
-_PARSE = functools.partial(
-    command_line.parse,
-    verbs=tuple(VERBS),
-    default=("sweep", f"--config={MAIN_CONFIG}"),
-    usage=USAGE,
-    load_config=lambda: _CONFIG.value and _CONFIG.value.to_dict(),
-)
+def _parse(argv: list[str]) -> list[str]:
+    default = ("sweep", f"--config={MAIN_CONFIG}")
+    return command_line.parse(argv, tuple(VERBS), default, USAGE, lambda: str(_CONFIG.value))
+
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=_PARSE)
+    app.run(main, flags_parser=_parse)

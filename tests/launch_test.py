@@ -38,7 +38,7 @@ def launch(*words):
         (["train", "--config=configs/nowhere.py"], "no config file 'configs/nowhere.py'"),
         (["sweep", DIGITS + ":method=dann"], "has a grid of its own"),
         (["sweep", DIGITS, "--config.data.batch_size=1000"], "has 900 examples"),
-        (["report"], "report needs folders of runs"),
+        (["report"], "report needs folders such as"),
         (["report", "nowhere"], "not nowhere"),
         (["list", "colours"], "cannot list 'colours'"),
     ],

@@ -45,7 +45,7 @@ def check_population(configs: Sequence[Mapping[str, Any]], make_method: MakeMeth
         sizes = {
             domain: len(task[ROLE_OF_DOMAIN[domain]].splits["train"]) for domain in method.needs
         }
-        check_sizes(sizes, dict.fromkeys(sizes, configs[0]["data"]["batch_size"]))
+        check_sizes(sizes, {domain: configs[0]["data"]["batch_size"] for domain in sizes})
 
 
 def train_population(

@@ -92,11 +92,13 @@ def plan(configs: Sequence[Config]) -> list[list[Config]]:
         begun: list[list[str]] = []
         for names in written:
             known = all(name in wanted for name in names)
+            saved = root / "populations" / folder.population_id(names)
             if known and all(folder.is_done(wanted[name]) for name in names):
-                shutil.rmtree(root / "populations" / folder.population_id(names), True)
+                shutil.rmtree(saved, ignore_errors=True)
             elif (
                 known
                 and any(not _ended(wanted[name]) for name in names)
+                and (saved.is_dir() or not any(_ended(wanted[name]) for name in names))
                 and not any(_ended_elsewhere(wanted[name], names) for name in names)
                 and not {name for other in begun for name in other} & set(names)
             ):
@@ -151,12 +153,12 @@ def run_sweep(
         UsageError: A config asks for something that cannot be; nothing was trained.
         Stopped: A signal came; the state is saved.
     """
+    for group in pack(configs):
+        check_population(group, make_method)
     populations = plan(configs)
     left = sum(map(len, populations))
     say(f"{len(configs)} runs, {left} to train, in {len(populations)} programs")
     failures: dict[str, str] = {}
-    for population in populations:
-        check_population(population, make_method)
     for population in populations:
         if request:
             raise Stopped(f"{request.received}: run the same command to go on")

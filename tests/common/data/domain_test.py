@@ -100,6 +100,7 @@ def test_a_task_is_a_source_and_a_target(config):
 def test_transductive_training_adds_the_test_pictures_of_the_target(config):
     inductive = load_task(config)
     config["data"]["transductive"] = True
+    config["domains"] = ("source", "target")
     task = load_task(config)
     before, after = inductive["target"].splits, task["target"].splits
     expected = sorted([*before["train"], *before["test"]])

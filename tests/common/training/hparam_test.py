@@ -11,7 +11,7 @@ from tests.tiny import make_config
 
 ROWS = (*PLAIN, *TERMS)
 # Data and bookkeeping: runs that differ here can train in one program.
-APART = ("data.split_seed", "init_from.run")
+APART = ("data.split_seed",)
 
 
 def row(method):
@@ -65,6 +65,12 @@ def test_structure_is_all_that_is_not_traced(method):
         changed = structure(replace(config, path, other(value)))
         shared = path in traced or path.startswith("runtime.") or path in APART
         assert (changed == structure(config)) == shared, path
+
+
+def test_runs_of_different_parents_share_a_program_but_not_with_runs_of_none():
+    config = row("source_only")
+    one, other = (replace(config, "init_from.run", parent) for parent in ("runs/a", "runs/b"))
+    assert structure(one) == structure(other) != structure(config)
 
 
 def test_a_further_group_changes_the_structure():
