@@ -147,9 +147,14 @@ def main(argv: list[str]) -> int:
         return 75
 
 
+def _load_config() -> object:
+    # A config that could not be read raises at its first use alone.
+    return _CONFIG.value and _CONFIG.value.to_dict()
+
+
 def _parse(argv: list[str]) -> list[str]:
     default = ("sweep", f"--config={MAIN_CONFIG}")
-    return command_line.parse(argv, tuple(VERBS), default, USAGE, lambda: str(_CONFIG.value))
+    return command_line.parse(argv, tuple(VERBS), default, USAGE, _load_config)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ def launch(*words):
         (["train"], "train needs --config=FILE"),
         (["train", DIGITS, "config.seed=7"], "'config.seed=7' is none"),
         (["train", DIGITS, "--config.nmu_steps=3"], "did you mean 'num_steps'?"),
+        (["train", DIGITS, "--config.colour=3"], "the config has no key 'colour'"),
         (["train", DIGITS, "--config.num_steps=abc"], "config.num_steps=abc"),
         (["train", DIGITS, "--config.num_steps=0"], "config.num_steps is 0"),
         (["train", DIGITS, "--config.evaluation.every=0"], "config.evaluation.every is 0"),

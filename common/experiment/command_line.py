@@ -75,8 +75,8 @@ def one_sentence(error: Exception) -> str:
     text = str(error)
     if near := re.search(r'Did you mean "(.+?)" instead of "(.+?)"', text):
         return f"the config has no key {near[2]!r}; did you mean {near[1]!r}?"
-    if isinstance(error, KeyError) and error.args:
-        return f"the config has no key {str(error.args[0]).splitlines()[0]}"
+    if unknown := re.fullmatch(r"""["']+(\w+)["']+""", text.strip()):
+        return f"the config has no key {unknown[1]!r}"
     if missing := re.search(r"No such file or directory: '(.+?)'", text):
         return f"there is no config file {missing[1]!r}"
     if "Traceback" in text:
