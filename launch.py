@@ -40,25 +40,20 @@ def _make_method(config, num_classes):
 
 def _resolve(config) -> dict[str, Any]:
     """Applies what the command line changes and resolves the config."""
-    from common.experiment.folder import resolve
-    from common.training.hparam import flatten
+    from common.experiment import folder
     from configs.base import check_method
 
-    present = dict(flatten(config.to_dict()))
-    overrides = config_flags.get_override_values(flags.FLAGS["config"])
-    # A row without a term has no place for the term's values; the grid's other rows do.
-    config.update_from_flattened_dict({k: v for k, v in overrides.items() if k in present})
-    if _WORKDIR.value:
-        config.runtime.workdir = _WORKDIR.value
+    changes = dict(config_flags.get_override_values(flags.FLAGS["config"]))
+    folder.change(config, changes | ({"runtime.workdir": _WORKDIR.value} if _WORKDIR.value else {}))
     check_method(config)
-    return resolve(config)
+    return folder.resolve(config)
 
 
 def _overrides() -> list[str]:
     return [word for word in sys.argv[1:] if word.startswith("-")]
 
 
-def train(arguments: list[str]) -> int:
+def train(arguments: list[str]) -> None:
     """Trains one run."""
     from common.experiment import folder, outcome, run
 
@@ -72,25 +67,23 @@ def train(arguments: list[str]) -> int:
         accuracy = chosen["oracle/target_test_accuracy"]
         print(f"{name}: step {chosen['step']}, target test accuracy {accuracy:.3f}")
     print(f"done: {own}")
-    return 0
 
 
-def sweep(arguments: list[str]) -> int:
+def sweep(arguments: list[str]) -> None:
     """Trains all runs of a config's grid and reports."""
     from common.experiment import folder, outcome, sweep
 
-    path, _, argument = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
+    file = config_flags.get_config_filename(flags.FLAGS["config"])
     with outcome.refusing():
-        configs = sweep.expand(path, argument, _CONFIG.value, _resolve)
+        configs = sweep.expand(file, _CONFIG.value, _resolve)
     with outcome.listen() as request:
         failures = sweep.run_sweep(configs, _make_method, request, _overrides(), print)
-    for name, reason in failures.items():
-        print(f"failed: {name}: {reason}", file=sys.stderr)
     report([str(root) for root in dict.fromkeys(map(folder.experiment_folder, configs))])
-    return int(bool(failures))
+    if failures:
+        raise outcome.RunFailed("; ".join(f"{name}: {why}" for name, why in failures.items()))
 
 
-def report(arguments: list[str]) -> int:
+def report(arguments: list[str]) -> None:
     """Writes and prints the comparison of the runs in some folders."""
     from common.experiment import report
 
@@ -100,10 +93,9 @@ def report(arguments: list[str]) -> int:
     written = report.write_report([Path(folder) for folder in arguments])
     print(report.format_table(written.summary))
     print(f"report: {written.path}")
-    return 0
 
 
-def list_names(arguments: list[str]) -> int:
+def list_names(arguments: list[str]) -> None:
     """Prints what a config may name."""
     from common.data.domain import DOMAINS
     from common.evaluation.scores.score import SCORES
@@ -115,7 +107,6 @@ def list_names(arguments: list[str]) -> int:
         if kind not in names:
             raise app.UsageError(f"cannot list {kind!r}; legal are {', '.join(names)}")
         print(f"{kind}: {', '.join(names[kind])}")
-    return 0
 
 
 VERBS = {"train": train, "sweep": sweep, "report": report, "list": list_names}
@@ -136,7 +127,7 @@ def main(argv: list[str]) -> int:
 
         parallel.use_processor_cores()
     try:
-        return VERBS[verb](arguments)
+        VERBS[verb](arguments)
     except (outcome.UsageError, app.UsageError) as error:
         command_line.refuse(str(error))
     except outcome.RunFailed as error:
@@ -145,16 +136,12 @@ def main(argv: list[str]) -> int:
     except outcome.Stopped as error:
         print(f"stopped: {error}", file=sys.stderr)
         return 75
-
-
-def _load_config() -> object:
-    # A config that could not be read raises at its first use alone.
-    return _CONFIG.value and _CONFIG.value.to_dict()
+    return 0
 
 
 def _parse(argv: list[str]) -> list[str]:
     default = ("sweep", f"--config={MAIN_CONFIG}")
-    return command_line.parse(argv, tuple(VERBS), default, USAGE, _load_config)
+    return command_line.parse(argv, tuple(VERBS), default, USAGE, lambda: _CONFIG.value)
 
 
 if __name__ == "__main__":

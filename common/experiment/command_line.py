@@ -6,7 +6,7 @@ import difflib
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from absl import flags
 
@@ -28,7 +28,7 @@ def parse(
     verbs: Sequence[str],
     default: Sequence[str],
     usage: str,
-    load_config: Callable[[], object],
+    load_config: Callable[[], Any],
 ) -> list[str]:
     """Parses the flags of `argv`; wrong usage ends the process.
 
@@ -39,7 +39,7 @@ def parse(
         verbs: The legal verbs.
         default: The verb and the flags that stand for a command line without a verb.
         usage: The text of `--help`.
-        load_config: Reads the config, and raises where it cannot.
+        load_config: Returns the config, or None without one.
 
     Returns:
         The verb and its positional arguments.
@@ -57,7 +57,10 @@ def parse(
         refuse(f"{verb!r} is no verb; {hint}")
     try:
         _, *positional = flags.FLAGS([program, *rest])
-        load_config()
+        # A config that could not be read raises at its first use alone.
+        config = load_config()
+        if config is not None:
+            config.to_dict()
     except Exception as error:  # A config file is a program: it can raise anything.
         refuse(one_sentence(error))
     return [verb, *positional]

@@ -15,7 +15,21 @@ from typing import Any
 
 import numpy as np
 
+from common.training.hparam import flatten
+
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "ml-collections")
+
+
+def change(config: Any, changes: Mapping[str, Any]) -> None:
+    """Applies the command line's changes to a config, in place.
+
+    Args:
+        config: A `ConfigDict`.
+        changes: Values by dotted path. A path that this config lacks is left out: in a grid, a
+            row without a term has no place for the term's values, and other rows do.
+    """
+    present = dict(flatten(config.to_dict()))
+    config.update_from_flattened_dict({k: v for k, v in changes.items() if k in present})
 
 
 def resolve(config: Any) -> dict[str, Any]:

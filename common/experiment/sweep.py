@@ -16,12 +16,11 @@ from common.training.hparam import structure
 Config = Mapping[str, Any]
 
 
-def expand(path: str, argument: str, config: Any, resolve: Callable[[Any], Config]) -> list[Config]:
+def expand(file: str, config: Any, resolve: Callable[[Any], Config]) -> list[Config]:
     """Lists the runs of a config file: those that its `sweep(add)` adds, or its only one.
 
     Args:
-        path: The config file.
-        argument: What stood behind the file's colon.
+        file: The config file, with `:argument` where there is one.
         config: Its config, for a file without `sweep`.
         resolve: Applies the command line's changes, which win over the grid's, and resolves.
 
@@ -31,6 +30,7 @@ def expand(path: str, argument: str, config: Any, resolve: Callable[[Any], Confi
     Raises:
         ValueError: An argument for a file that has a grid of its own.
     """
+    path, _, argument = file.partition(":")
     spec = importlib.util.spec_from_file_location("sweep_config", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -12,23 +12,14 @@ from common.experiment import statistics
 from common.experiment.reporting.run_record import ACCURACY, Run, RunsBySeed, is_number, part_of
 
 CONFUSION = "oracle/target_test_confusion"
-
-
 # Rows are listed in this order, all other methods in between.
 FIRST_METHODS = ("source_only_blind", "source_only", "statistics_only", "dann")
-
-
 LAST_METHODS = ("train_on_both", "train_on_target")
-
-
 BASELINES = (*FIRST_METHODS[:3], *LAST_METHODS)
-
-
 # What differs between the seeds of one row, or names the run.
 NOT_SETTINGS = ("experiment", "method", "seed", "data.split_seed")
 # What a row and its baseline may differ in.
 OWN_SETTINGS = ("package", "domains", "alignment.", "optimizer.groups.", "init_from.")
-
 
 Row = dict[str, Any]
 
