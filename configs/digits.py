@@ -5,10 +5,10 @@ scikit-learn carries. Nothing is downloaded. Every row has the same network, aug
 optimizer, weight averaging and number of steps; they differ in their loss alone.
 
 Renderer, network, optimizer and length were set by hand while the benchmark was planned, looking at
-target accuracy on seeds 0 to 7. The strength of the
-reversed gradient and the discriminator's rate were then chosen without target labels, by
-`configs/ablations/reversal_strength.py`, on seeds that are none of those below. A seed changes the
-initial weights, the batches and the split of the 1,797 handwritten pictures.
+target accuracy on seeds 0 to 7. The strength of the reversed gradient and the discriminator's rate
+were then chosen without target labels, by `configs/ablations/reversal_strength.py`, on the same
+seeds, which are none of those below. A seed changes the initial weights, the batches and the split
+of the 1,797 handwritten pictures.
 
     python launch.py train --config=configs/digits.py:method=dann --config.seed=100
 """
