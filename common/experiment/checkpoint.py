@@ -97,6 +97,22 @@ def load_run(folder: Path, selection: str) -> dict[str, Any]:
     """
     if not (folder / "result.json").is_file():
         raise ValueError(f"config.init_from.run is {str(folder)!r}: no finished run is there")
+    return load_choice(folder, selection)
+
+
+def load_choice(folder: Path, selection: str) -> dict[str, Any]:
+    """Loads saved variables of a run, finished or not.
+
+    Args:
+        folder: The run folder.
+        selection: A selection, or `last_good` for a member of a population that failed.
+
+    Returns:
+        Nested NumPy arrays.
+
+    Raises:
+        ValueError: No such selection.
+    """
     path = (folder / "checkpoints").resolve()
     with ocp.StandardCheckpointer() as checkpointer:
         metadata = checkpointer.metadata(path)

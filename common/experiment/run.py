@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from common.data.domain import Domain, load_task
@@ -22,7 +23,7 @@ from common.training import parallel
 from common.training.hparam import make_hparams
 from common.training.loop import run_loop
 from common.training.population import ROLE_OF_DOMAIN, make_program
-from common.training.state import HEALTHY
+from common.training.state import HEALTHY, evaluated_variables_of
 
 MakeMethod = Callable[[Mapping[str, Any], int], Method]
 
@@ -169,6 +170,9 @@ def train_population(
     finished = [member for member in range(len(configs)) if member not in failures]
     if finished:
         write_results(configs, tasks, finished, program, method, state, tables, history)
+        for member in failures:
+            last_good = evaluated_variables_of(jax.tree.map(lambda leaf, m=member: leaf[m], state))
+            checkpoint.save_run(folders[member], {"last_good": last_good})
         shutil.rmtree(folder.population_folder(configs))
         with contextlib.suppress(OSError):
             folder.population_folder(configs).parent.rmdir()

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -175,6 +176,8 @@ def test_failing_member_does_not_harm_the_others(tmp_path):
     assert list(failures) == [folder.run_id(configs[1])]
     assert (folder.run_folder(configs[1]) / "failure.json").is_file()
     assert not (folder.run_folder(configs[1]) / "result.json").exists()
+    last_good = checkpoint.load_choice(folder.run_folder(configs[1]), "last_good")
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(last_good["params"]))
     healthy = [
         tiny(tmp_path / "without", "source_only", **{"optimizer.learning_rate": rate})
         for rate in (1e-3, 1.5e-3, 2e-3)
