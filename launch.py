@@ -5,7 +5,6 @@ Without a verb it trains and compares the rows of `configs/digits.py` and prints
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from common.experiment import command_line
+from common.legal import check_name
 
 MAIN_CONFIG = str(Path(__file__).parent / "configs" / "digits.py")
 USAGE = """usage: python launch.py          train and compare the rows of the embedded benchmark
@@ -33,19 +33,19 @@ def _make_method(config, num_classes):
     from finetune.method import make_method as make_plain
 
     makers = {"dann": make_adaptation, "finetune": make_plain}
-    if config["package"] not in makers:
-        raise ValueError(f"config.package is {config['package']!r}; legal are {', '.join(makers)}")
+    check_name("config.package", config["package"], makers)
     return makers[config["package"]](config, num_classes)
 
 
 def _resolve(config) -> dict[str, Any]:
     """Applies what the command line changes and resolves the config."""
-    from common.experiment import folder
-    from configs.base import check_method
+    from common.experiment import check, folder
+    from configs import base
 
     changes = dict(config_flags.get_override_values(flags.FLAGS["config"]))
     folder.change(config, changes | ({"runtime.workdir": _WORKDIR.value} if _WORKDIR.value else {}))
-    check_method(config)
+    check.check_keys(config.to_dict(), base.get_config().to_dict())
+    base.check_method(config)
     return folder.resolve(config)
 
 
@@ -63,7 +63,7 @@ def train(arguments: list[str]) -> None:
     if not folder.is_done(config):
         with outcome.listen() as request:
             run.train_alone(config, _make_method, request, _overrides())
-    for name, chosen in json.loads((own / "result.json").read_text())["selections"].items():
+    for name, chosen in folder.read_json(own / "result.json")["selections"].items():
         accuracy = chosen["oracle/target_test_accuracy"]
         print(f"{name}: step {chosen['step']}, target test accuracy {accuracy:.3f}")
     print(f"done: {own}")
@@ -85,12 +85,15 @@ def sweep(arguments: list[str]) -> None:
 
 def report(arguments: list[str]) -> None:
     """Writes and prints the comparison of the runs in some folders."""
-    from common.experiment import report
+    from common.experiment import outcome, report
 
     missing = " ".join(name for name in arguments if not Path(name).is_dir())
     if missing or not arguments:
-        raise app.UsageError(f"report needs folders such as runs/digits, not {missing or 'none'}")
-    written = report.write_report([Path(folder) for folder in arguments])
+        raise outcome.UsageError(
+            f"report needs folders such as runs/digits, not {missing or 'none'}"
+        )
+    with outcome.refusing():
+        written = report.write_report([Path(folder) for folder in arguments])
     print(report.format_table(written.summary))
     print(f"report: {written.path}")
 
@@ -99,23 +102,23 @@ def list_names(arguments: list[str]) -> None:
     """Prints what a config may name."""
     from common.data.domain import DOMAINS
     from common.evaluation.scores.score import SCORES
+    from common.experiment import outcome
     from common.models.network import FEATURE_EXTRACTORS as MODELS
-    from configs.base import PLAIN, TERMS
+    from configs.base import METHODS, PLAIN, TERMS
 
-    names = {"methods": [*PLAIN, *TERMS], "datasets": DOMAINS, "models": MODELS, "scores": SCORES}
+    names = {"methods": [*PLAIN, *TERMS, *METHODS], "datasets": DOMAINS}
+    names |= {"models": MODELS, "scores": SCORES}
     for kind in arguments or names:
-        if kind not in names:
-            raise app.UsageError(f"cannot list {kind!r}; legal are {', '.join(names)}")
+        with outcome.refusing():
+            check_name("the kind to list", kind, names)
         print(f"{kind}: {', '.join(names[kind])}")
 
 
 VERBS = {"train": train, "sweep": sweep, "report": report, "list": list_names}
 
 
-def main(argv: list[str]) -> int:
-    """Runs a verb and turns its outcome into an exit code."""
-    from common.experiment import outcome
-
+def main(argv: list[str]) -> None:
+    """Runs a verb."""
     logging.set_verbosity(logging.WARNING)
     verb, *arguments = argv
     if verb in ("train", "sweep"):
@@ -126,23 +129,13 @@ def main(argv: list[str]) -> int:
         from common.training import parallel
 
         parallel.use_processor_cores()
-    try:
-        VERBS[verb](arguments)
-    except (outcome.UsageError, app.UsageError) as error:
-        command_line.refuse(str(error))
-    except outcome.RunFailed as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 1
-    except outcome.Stopped as error:
-        print(f"stopped: {error}", file=sys.stderr)
-        return 75
-    return 0
+    VERBS[verb](arguments)
+    sys.stdout.flush()
 
 
 def _parse(argv: list[str]) -> list[str]:
-    default = ("sweep", f"--config={MAIN_CONFIG}")
-    return command_line.parse(argv, tuple(VERBS), default, USAGE, lambda: _CONFIG.value)
+    return command_line.parse(argv, tuple(VERBS), MAIN_CONFIG, USAGE)
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=_parse)
+    sys.exit(command_line.end(lambda: app.run(main, flags_parser=_parse)))

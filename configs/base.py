@@ -30,6 +30,10 @@ TERMS = {
     ),
 }
 
+# Whole methods, with phases or a state of their own: the domains of their batches, and the options
+# that stand at config.adaptation.
+METHODS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {}
+
 
 def get_config() -> Any:
     """Returns the defaults; every other config changes some of these keys."""
@@ -44,12 +48,17 @@ def get_config() -> Any:
     config.num_steps = 2000
 
     config.model = ConfigDict()
-    config.model.name = "cnn"  # cnn | lenet | mlp
-    config.model.normalization = "group"  # joint | separate | per_domain | group | none
+    config.model.name = "cnn"  # cnn | lenet | mlp | svhn_net
+    config.model.normalization = "group"  # joint | separate | per_domain | frozen | group | none
+    config.model.dtype = (
+        "float32"  # float32 | bfloat16: what layers compute in; the rest is float32
+    )
+    config.model.remat = False  # True: compute stages again in the backward pass, to save memory
     config.model.options = ConfigDict()  # attributes of the feature extractor
     config.model.task_head = ConfigDict()  # attributes of the task head
 
     config.alignment = ConfigDict()  # terms by name, see TERMS
+    config.adaptation = ConfigDict()  # options of a whole method, see METHODS
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "adam"  # sgd | adam | adamw
@@ -64,6 +73,9 @@ def get_config() -> Any:
     config.optimizer.power = 0.75  # of inverse_power
     config.optimizer.warmup = 0.0  # share of the run over which the rate rises from 0
     config.optimizer.clip_norm = 0.0  # largest gradient norm of each parameter root; 0 for none
+    # Largest norm of each unit's incoming weights, by projection after every update; 0 for none
+    config.optimizer.max_norm = 0.0
+    config.optimizer.max_norm_pattern = r"(feature_extractor|task_head)/.*kernel"  # what it limits
     config.optimizer.freeze = ()  # full-match patterns of parameters that stay as they are
     config.optimizer.groups = ConfigDict()  # {name: {pattern, learning_rate_factor}}
     # Average of the weights, used in evaluation, with a shorter memory in the first steps; 0: none
@@ -81,6 +93,10 @@ def get_config() -> Any:
         {"per_class": 700, "seed": 0, "preparation": "plain", "train": 5000, "val": 1000}
     )
     config.data.digits = ConfigDict({"train": 900, "val": 250})  # of 1,797
+    # Every split is a draw of its own from `seed`, turned by `angle` degrees; None: the split seed
+    plane = {"train": 300, "val": 200, "test": 1000, "noise": 0.05}
+    config.data.moons = ConfigDict({**plane, "angle": 0.0, "seed": placeholder(int)})
+    config.data.rotated_moons = ConfigDict({**plane, "angle": 35.0, "seed": placeholder(int)})
 
     config.init_from = ConfigDict()
     config.init_from.run = ""  # folder of a finished run to start from
@@ -95,9 +111,16 @@ def get_config() -> Any:
     config.runtime.log_every = 100  # steps in one dispatch, averaged into one record
     config.runtime.checkpoint_every = 500  # steps
     config.runtime.evaluation_batch_size = 512
-    config.runtime.devices = 0  # 0: all
+    config.runtime.devices = 0  # 0: all; of a processor's cores one for a lone run
+    config.runtime.parallel = "jit"  # jit | pmap: how a lone run splits its batch over devices
+    config.runtime.data_path = "auto"  # auto | resident | streamed: pictures on the device or read
+    config.runtime.resident_bytes = 2**31  # auto streams domains whose pictures take more
+    config.runtime.stream_bytes = 2**28  # pictures read ahead at a time, at most
+    config.runtime.stream_threads = 8
     config.runtime.tensorboard = True
     config.runtime.progress = True
+    # True: go on from a checkpoint of other package versions; bits may differ, result.json says so
+    config.runtime.allow_other_versions = False
     return config
 
 
@@ -106,29 +129,46 @@ def set_method(config: Any, method: str) -> Any:
 
     Args:
         config: Any config; changed in place.
-        method: A name of `PLAIN`, or names of `TERMS` joined by `+`.
+        method: A name of `PLAIN` or `METHODS`, or names of `TERMS` joined by `+`.
 
     Returns:
         The same config.
 
     Raises:
-        ValueError: An unknown name.
+        ValueError: An unknown name, or one that stands there twice.
     """
     config.method = method
-    config.alignment = ConfigDict()
+    config.alignment, config.adaptation = ConfigDict(), ConfigDict()
     if method in PLAIN:
         config.package, config.domains = "finetune", PLAIN[method]
         return config
+    if method in METHODS:
+        config.package = "dann"
+        config.domains, config.adaptation = METHODS[method][0], ConfigDict(METHODS[method][1])
+        return config
     config.package, config.domains = "dann", ("source", "target")
-    for name in method.split("+"):
+    names = method.split("+")
+    for name in names:
         if name not in TERMS:
             raise ValueError(
-                f"method is {method!r}; legal are {', '.join(PLAIN)}, and {', '.join(TERMS)} "
-                "joined by '+'"
+                f"method is {method!r}; {_nearest(name)}legal are "
+                f"{', '.join((*PLAIN, *METHODS))}, and {', '.join(TERMS)} joined by '+'"
             )
+        if names.count(name) > 1:
+            raise ValueError(f"method is {method!r}; it must name {name!r} once")
         term, options = TERMS[name]
         config.alignment[term] = ConfigDict(options)
     return config
+
+
+def _nearest(name: str) -> str:
+    """Suggests the row that shares most pairs of letters with a name."""
+
+    def pairs(text):
+        return {text[index : index + 2] for index in range(len(text) - 1)}
+
+    near = max((*PLAIN, *METHODS, *TERMS), key=lambda row: len(pairs(row) & pairs(name)))
+    return f"did you mean {near!r}? " if pairs(near) & pairs(name) else ""
 
 
 def check_method(config: Any) -> None:
@@ -142,9 +182,14 @@ def check_method(config: Any) -> None:
     """
     if config.method in PLAIN:
         is_true = (config.package, config.domains) == ("finetune", PLAIN[config.method])
+    elif config.method in METHODS:
+        domains, options = METHODS[config.method]
+        is_true = (config.package, config.domains) == ("dann", domains)
+        is_true = is_true and set(config.adaptation) == set(options)
     else:
         terms = {TERMS[name][0] for name in config.method.split("+") if name in TERMS}
         is_true = config.package == "dann" and terms == set(config.alignment)
+        is_true = is_true and tuple(config.domains) == ("source", "target")
     if not is_true:
         raise ValueError(
             f"config.method is {config.method!r}, the name of another row than this config's; "

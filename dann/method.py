@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from common.legal import check_keys
 from common.method import Alignment, Method
 from common.models.network import make_network
 from common.training.objective import make_objective
@@ -14,9 +15,12 @@ ALIGNMENTS: dict[str, Callable[[Mapping[str, Any]], Alignment]] = {
     "domain_adversarial": domain_adversarial,
 }
 
+# Methods that are more than terms: with phases, or with a state that is refreshed.
+METHODS: dict[str, Callable[[Mapping[str, Any], int], Method]] = {}
+
 
 def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
-    """Builds a method from the terms that `config.alignment` names.
+    """Builds the whole method that `config.method` names, or one from `config.alignment`'s terms.
 
     Args:
         config: The resolved config. Without a term this is plain training on `config.domains`,
@@ -29,11 +33,9 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
     Raises:
         ValueError: An unknown term, model or policy.
     """
-    unknown = [name for name in config["alignment"] if name not in ALIGNMENTS]
-    if unknown:
-        raise ValueError(
-            f"config.alignment.{unknown[0]} is no term; legal are {', '.join(sorted(ALIGNMENTS))}"
-        )
+    if config["method"] in METHODS:
+        return METHODS[config["method"]](config, num_classes)
+    check_keys("config.alignment", config["alignment"], sorted(ALIGNMENTS))
     network = make_network(config["model"], num_classes)
     terms = {name: ALIGNMENTS[name](own) for name, own in config["alignment"].items()}
     return make_objective(network, tuple(config["domains"]), terms, "alignment")

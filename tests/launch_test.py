@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from common.experiment import lock
+
 ROOT = Path(__file__).parents[1]
 DIGITS = "--config=configs/digits.py"
 
@@ -27,21 +29,18 @@ def launch(*words):
         (["train"], "train needs --config=FILE"),
         (["train", DIGITS, "config.seed=7"], "'config.seed=7' is none"),
         (["train", DIGITS, "--config.nmu_steps=3"], "did you mean 'num_steps'?"),
-        (["train", DIGITS, "--config.colour=3"], "the config has no key 'colour'"),
-        (["train", DIGITS, "--config.num_steps=abc"], "config.num_steps=abc"),
+        (["train", DIGITS, "--config.num_steps=abc"], "num_steps is 'abc'; it must be a whole"),
+        (["train", DIGITS, "--config.runtime.progress=maybe"], "it must be true or false"),
+        (["train", DIGITS, "--cofnig.seed=1"], "--cofnig.seed is no flag; "),
         (["train", DIGITS, "--config.num_steps=0"], "config.num_steps is 0"),
-        (["train", DIGITS, "--config.evaluation.every=0"], "config.evaluation.every is 0"),
-        (["train", DIGITS, "--config.seed=4294967296"], "config.seed is 4294967296"),
-        (["train", DIGITS, "--config.init_from.include=("], "no regular expression"),
         (["train", DIGITS, "--config.method=source_only"], "the name of another row"),
-        (["train", DIGITS + ":method=dan"], "legal are source_only"),
-        (["train", DIGITS + ":methd=dann"], "is no argument of this config"),
-        (["train", "--config=configs/nowhere.py"], "no config file 'configs/nowhere.py'"),
+        (["train", "--config=configs/nowhere.py"], "'configs/nowhere.py', which does not exist"),
         (["sweep", DIGITS + ":method=dann"], "has a grid of its own"),
         (["sweep", DIGITS, "--config.data.batch_size=1000"], "has 900 examples"),
         (["report"], "report needs folders such as"),
         (["report", "nowhere"], "not nowhere"),
-        (["list", "colours"], "cannot list 'colours'"),
+        (["report", "docs"], "no run is in docs; name a folder of runs"),
+        (["list", "modles"], "the kind to list is 'modles'; did you mean 'models'?"),
     ],
 )
 def test_wrong_usage_ends_with_one_sentence_and_writes_nothing(words, sentence, tmp_path):
@@ -53,12 +52,35 @@ def test_wrong_usage_ends_with_one_sentence_and_writes_nothing(words, sentence, 
     assert not list(tmp_path.iterdir())
 
 
-def test_config_file_that_raises_is_named_by_its_error(tmp_path):
+def test_config_file_that_raises_is_named_with_its_line(tmp_path):
     path = tmp_path / "broken.py"
     path.write_text("import nothing_of_this_name\n")
     done = launch("train", f"--config={path}")
     assert done.returncode == 2
-    assert "nothing_of_this_name" in done.stderr
+    assert f"{path}:1: ModuleNotFoundError" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_second_process_on_a_run_is_refused(tmp_path):
+    words = ["train", "--config=tests/config/tiny_digits.py", f"--workdir={tmp_path}"]
+    assert launch(*words, "--config.num_steps=20").returncode == 0
+    (run,) = tmp_path.glob("tiny/*/result.json")
+    run.unlink()
+    with lock.hold([run.parent]):
+        done = launch(*words, "--config.num_steps=20")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"failed: {run.parent} is in use by process {os.getpid()} on ")
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_help_and_refusals_do_not_wait_for_jax():
+    code = (
+        "import sys, launch\n"
+        "try: launch._parse(['launch.py', 'train', '--config=configs/digits.py', '--config.x=1'])\n"
+        "except SystemExit: print({'jax', 'matplotlib', 'flax'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stderr
 
 
 def test_help_and_list():

@@ -14,7 +14,7 @@ from common.experiment.folder import resolve
 from common.method import Method
 from common.training.hparam import make_hparams
 from common.training.optimizer import merge, paths_of
-from common.training.population import Program, make_program
+from common.training.population import OF_MEMBERS, Program, make_program
 from common.training.state import State
 from configs import base
 from dann.method import make_method as make_adaptation
@@ -80,6 +80,7 @@ def make_tables(num_members: int = 1) -> dict[str, dict[str, np.ndarray]]:
             "val": rows[:, 20:32],
             "test": rows[:, 32:],
         }
+    tables["source"]["mean"] = np.zeros((num_members, 1, 1, 1, 1), np.float32)
     return tables
 
 
@@ -87,7 +88,7 @@ def take_members(tables: Mapping[str, Any], members: Sequence[int]) -> dict[str,
     """Keeps the splits of some members."""
     return {
         role: {
-            name: array[list(members)] if name in ("train", "val", "test") else array
+            name: array[list(members)] if name in OF_MEMBERS else array
             for name, array in own.items()
         }
         for role, own in tables.items()
@@ -100,11 +101,15 @@ def make_run(
     num_members: int = 1,
     method: Method | None = None,
     tables: Mapping[str, Any] | None = None,
+    **where: Any,
 ) -> Run:
-    """Builds the program of a population; `method` replaces the config's own."""
+    """Builds the program of a population; `method` replaces the config's own.
+
+    `where` says where pictures are and the program runs: see `make_program`.
+    """
     method = method or MAKERS[config["package"]](config, NUM_CLASSES)
     tables = tables or make_tables(num_members)
-    program = make_program(method, config, tables, num_members, ("source_val",))
+    program = make_program(method, config, tables, num_members, ("source_val",), **where)
     return Run(dict(config), method, dict(tables), program, num_members)
 
 

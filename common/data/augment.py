@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from common.legal import check_count, check_keys, check_number
 from common.method import fold_in_name
 
 
@@ -52,23 +54,32 @@ def shift(
 AUGMENTATIONS: dict[str, Callable[..., Array]] = {"shift": shift}
 
 
-def make_augment(config: Mapping[str, Mapping[str, Any]]) -> Callable[[Key, Array], Array]:
+def make_augment(
+    config: Mapping[str, Any], key: str = "config.data.augment"
+) -> Callable[[Key, Array], Array]:
     """Chains the augmentations of a config.
 
     Args:
-        config: `config.data.augment`: options by name of the augmentation.
+        config: Options by name of the augmentation: its keyword-only parameters.
+        key: Where they stand in the config, for messages.
 
     Returns:
         `(key, images) -> images`.
 
     Raises:
-        ValueError: An unknown augmentation.
+        ValueError: An unknown augmentation, an option that is unknown, missing or impossible.
     """
-    unknown = [name for name in config if name not in AUGMENTATIONS]
-    if unknown:
-        raise ValueError(
-            f"config.data.augment.{unknown[0]} is unknown; legal are {', '.join(AUGMENTATIONS)}"
-        )
+    check_keys(key, config, AUGMENTATIONS)
+    for name, options in config.items():
+        parameters = inspect.signature(AUGMENTATIONS[name]).parameters.values()
+        own = {one.name: one for one in parameters if one.kind is one.KEYWORD_ONLY}
+        needed = [option for option, one in own.items() if one.default is one.empty]
+        check_keys(f"{key}.{name}", options, own, needed)
+        for option, value in options.items():
+            if own[option].annotation in ("int", int):
+                check_count(f"{key}.{name}.{option}", value, 0)
+            elif option == "probability":
+                check_number(f"{key}.{name}.{option}", value, most=1.0)
 
     def augment(key, images):
         for name, options in config.items():

@@ -5,13 +5,19 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int, Num
 
-from common.data import synthetic_digits
+from common.data import moons, synthetic_digits
+from common.legal import check_count, check_name, check_number
+
+# Rows hashed at a time.
+BLOCK = 1024
 
 
 class Examples(NamedTuple):
@@ -22,12 +28,15 @@ class Examples(NamedTuple):
         labels: Class numbers.
         classes: Names of the classes; domains are compared by these.
         maximum: The largest value that a stored picture can have; 1 for vectors.
+        splits: Disjoint rows for `train`, `val` and `test`, of a domain that is published or drawn
+            with splits of its own; None: drawn at random by the run's split seed.
     """
 
     images: Num[np.ndarray, "example *shape"]
     labels: Int[np.ndarray, "example"]
     classes: tuple[str, ...]
     maximum: float
+    splits: Mapping[str, Int[np.ndarray, "row"]] | None = None
 
 
 class Domain(NamedTuple):
@@ -63,15 +72,37 @@ def _load_digits(options: Mapping[str, Any]) -> Examples:
     return Examples(images, np.asarray(labels, np.int32), tuple("0123456789"), 16.0)
 
 
+def _load_moons(name: str, options: Mapping[str, Any]) -> Examples:
+    """Draws each split apart: its points stand at equal distances along the moons."""
+    counts = {part: options[part] for part in ("train", "val", "test")}
+    for part, count in counts.items():
+        check_count(part, count, 2)
+    check_number("noise", options["noise"])
+    check_number("angle", options["angle"], least=-math.inf)
+    # The domain's name enters, so that equal seeds give source and target different points.
+    seeds = np.random.SeedSequence([options["seed"], zlib.crc32(name.encode())]).generate_state(3)
+    drawn = [
+        moons.draw_moons(count, noise=options["noise"], angle=options["angle"], seed=int(seed))
+        for count, seed in zip(counts.values(), seeds, strict=True)
+    ]
+    points, labels = map(np.concatenate, zip(*drawn, strict=True))
+    ends = np.cumsum(list(counts.values()))
+    rows = np.split(np.arange(ends[-1], dtype=np.int32), ends[:-1])
+    return Examples(points, labels, moons.CLASSES, 1.0, dict(zip(counts, rows, strict=True)))
+
+
 DOMAINS: dict[str, Callable[[Mapping[str, Any]], Examples]] = {
     "synthetic_digits": _load_synthetic_digits,
     "digits": _load_digits,
+    "moons": functools.partial(_load_moons, "moons"),
+    "rotated_moons": functools.partial(_load_moons, "rotated_moons"),
 }
 
 
-@functools.lru_cache(maxsize=8)
+# As many as the members of a large population may have, each with its own draw.
+@functools.lru_cache(maxsize=256)
 def _load(name: str, options: str) -> Examples:
-    """Loads a domain once; the runs of a population share the arrays."""
+    """Loads a domain once; runs of a population with equal options share the arrays."""
     return DOMAINS[name](json.loads(options))
 
 
@@ -108,42 +139,61 @@ def split(
     }
 
 
-def load_domain(name: str, config: Mapping[str, Any], split_seed: int) -> Domain:
+def load_domain(
+    name: str, config: Mapping[str, Any], split_seed: int, key: str = "config.source"
+) -> Domain:
     """Loads a domain and splits it.
 
     Args:
         name: A key of `DOMAINS`.
         config: `config.data`; the options stand under the domain's name.
-        split_seed: Seed of the random split.
+        split_seed: Seed of the random split, where the domain has no splits of its own.
+        key: Where the name stands in the config, for messages.
 
     Returns:
         The domain.
 
     Raises:
-        ValueError: An unknown name, or a split that would be empty.
+        ValueError: An unknown name, an option that is missing or impossible, more examples than the
+            memory holds, or a split that would be empty.
     """
-    if name not in DOMAINS:
-        raise ValueError(f"no domain is named {name!r}; legal are {', '.join(sorted(DOMAINS))}")
+    check_name(key, name, sorted(DOMAINS))
+    if name not in config:
+        raise ValueError(f"config.data.{name} is missing: the options of a domain stand there")
     options = dict(config[name])
-    examples = _load(name, json.dumps(options, sort_keys=True))
-    return Domain(
-        name,
-        examples,
-        split(len(examples.labels), options, split_seed, f"config.data.{name}"),
-    )
+    try:
+        examples = _load(name, json.dumps(options, sort_keys=True))
+    except KeyError as error:
+        raise ValueError(f"config.data.{name}.{error.args[0]} is missing") from None
+    except MemoryError as error:
+        raise ValueError(
+            f"config.data.{name} asks for more examples than this machine's memory holds: {error}"
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"config.data.{name}: {error}") from error
+    if examples.splits is None:
+        splits = split(len(examples.labels), options, split_seed, f"config.data.{name}")
+        return Domain(name, examples, splits)
+    for part, rows in examples.splits.items():
+        if not len(rows):
+            raise ValueError(f"config.data.{name}: its own split {part} must hold an example")
+    return Domain(name, examples, examples.splits)
 
 
-def fingerprint(array: np.ndarray) -> str:
-    """Hashes an array with its type and shape.
+def fingerprint(array: Any) -> str:
+    """Hashes an array with its type and shape, a block of rows at a time.
 
     Args:
-        array: Pictures, or labels; they are hashed apart, so that a target's labels stay apart.
+        array: Pictures, however they are stored, or labels; they are hashed apart, so that a
+            target's labels stay apart.
 
     Returns:
         The SHA-256 in hexadecimal.
     """
     digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
-    digest.update(np.ascontiguousarray(array).tobytes())
+    for start in range(0, array.shape[0], BLOCK):
+        rows = np.arange(start, min(start + BLOCK, array.shape[0]))
+        digest.update(np.ascontiguousarray(array[rows]).tobytes())
     return digest.hexdigest()
 
 
@@ -162,17 +212,18 @@ def load_task(config: Mapping[str, Any]) -> dict[str, Domain]:
     """
     data = config["data"]
     source = load_domain(config["source"], data, data["split_seed"])
-    target = load_domain(config["target"], data, data["split_seed"])
+    target = load_domain(config["target"], data, data["split_seed"], "config.target")
     if source.examples.classes != target.examples.classes:
         raise ValueError(
-            f"the classes of {source.name} are {', '.join(source.examples.classes)}, those of "
-            f"{target.name} are {', '.join(target.examples.classes)}; they must be the same"
+            f"config.source is {source.name!r} with the classes "
+            f"{', '.join(source.examples.classes)}, config.target {target.name!r} with "
+            f"{', '.join(target.examples.classes)}; they must be the same"
         )
     shapes = [domain.examples.images.shape[1:] for domain in (source, target)]
     if shapes[0] != shapes[1]:
         raise ValueError(
-            f"examples of {source.name} have shape {shapes[0]}, those of {target.name} "
-            f"{shapes[1]}; they must be the same"
+            f"config.source is {source.name!r} with examples of shape {shapes[0]}, config.target "
+            f"{target.name!r} with {shapes[1]}; they must be the same"
         )
     if data["transductive"] and "target_labelled" in config["domains"]:
         raise ValueError(

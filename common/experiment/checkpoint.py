@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from common.experiment.outcome import RunFailed, check_space
+from common.legal import check_name
 from common.training.state import State
 
 
@@ -27,11 +30,44 @@ def open_population(folder: Path) -> ocp.CheckpointManager:
 
     Returns:
         The manager.
+
+    Raises:
+        RunFailed: The file system refuses the folder.
     """
     options = ocp.CheckpointManagerOptions(
         max_to_keep=2, enable_async_checkpointing=False, create=True
     )
-    return ocp.CheckpointManager(folder.resolve(), options=options)
+    with _failing(f"cannot write {folder}"):
+        return ocp.CheckpointManager(folder.resolve(), options=options)
+
+
+def has_saved(folder: Path) -> bool:
+    """Says whether a population has saved a state.
+
+    Args:
+        folder: Where its checkpoints are.
+
+    Returns:
+        True where there is a state to go on from.
+    """
+    return folder.is_dir() and any(path.name.isdigit() for path in folder.iterdir())
+
+
+def _check_space(folder: Path, arrays: Any) -> None:
+    leaves = jax.tree.leaves(arrays)
+    check_space(folder, sum(leaf.nbytes for leaf in leaves) + 2048 * len(leaves))
+
+
+@contextlib.contextmanager
+def _failing(sentence: str) -> Iterator[None]:
+    """Turns an error of Orbax into a `RunFailed`: a full disk reaches us as many types."""
+    try:
+        yield
+    except RunFailed:
+        raise
+    except Exception as error:
+        told = getattr(error, "strerror", None) or str(error) or repr(error)
+        raise RunFailed(f"{sentence}: {told.strip().splitlines()[0]}") from error
 
 
 def save_population(manager: ocp.CheckpointManager, step: int, state: State) -> None:
@@ -41,8 +77,14 @@ def save_population(manager: ocp.CheckpointManager, step: int, state: State) -> 
         manager: From `open_population`.
         step: Training steps taken.
         state: The state.
+
+    Raises:
+        RunFailed: The file system refuses it; earlier states stay whole.
     """
-    manager.save(step, args=ocp.args.StandardSave(_as_arrays(state)), force=True)
+    with _failing(f"cannot write {manager.directory}"):
+        arrays = _as_arrays(state)
+        _check_space(Path(manager.directory), arrays)
+        manager.save(step, args=ocp.args.StandardSave(arrays), force=True)
 
 
 def restore_population(manager: ocp.CheckpointManager, state: State) -> tuple[int, State]:
@@ -54,6 +96,9 @@ def restore_population(manager: ocp.CheckpointManager, state: State) -> tuple[in
 
     Returns:
         Training steps taken, and the state; 0 and the fresh state where nothing was saved.
+
+    Raises:
+        RunFailed: What was saved cannot be read.
     """
     step = manager.latest_step()
     if step is None:
@@ -62,7 +107,8 @@ def restore_population(manager: ocp.CheckpointManager, state: State) -> tuple[in
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding),
         _as_arrays(state),
     )
-    arrays = dict(manager.restore(step, args=ocp.args.StandardRestore(abstract)))
+    with _failing(f"cannot read {manager.directory / str(step)}; delete it to go on without it"):
+        arrays = dict(manager.restore(step, args=ocp.args.StandardRestore(abstract)))
     key = jax.random.wrap_key_data(arrays.pop("key"))
     return step, state._replace(**arrays, key=key)
 
@@ -73,13 +119,18 @@ def save_run(folder: Path, choices: Mapping[str, Any]) -> None:
     Args:
         folder: The run folder.
         choices: Variables of one run by selection.
+
+    Raises:
+        RunFailed: The file system refuses them.
     """
     kept = {
         name: {key: tree for key, tree in variables.items() if jax.tree.leaves(tree)}
         for name, variables in choices.items()
     }
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save((folder / "checkpoints").resolve(), kept, force=True)
+    path = (folder / "checkpoints").resolve()
+    with _failing(f"cannot write {path}"), ocp.StandardCheckpointer() as checkpointer:
+        _check_space(folder, kept)
+        checkpointer.save(path, kept, force=True)
 
 
 def load_run(folder: Path, selection: str) -> dict[str, Any]:
@@ -112,15 +163,13 @@ def load_choice(folder: Path, selection: str) -> dict[str, Any]:
 
     Raises:
         ValueError: No such selection.
+        RunFailed: They cannot be read.
     """
     path = (folder / "checkpoints").resolve()
-    with ocp.StandardCheckpointer() as checkpointer:
+    with _failing(f"cannot read {path}"), ocp.StandardCheckpointer() as checkpointer:
         metadata = checkpointer.metadata(path)
         tree = getattr(metadata, "item_metadata", metadata).tree
         host = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)
         choices = checkpointer.restore(path, host)
-    if selection not in choices:
-        raise ValueError(
-            f"config.init_from.selection is {selection!r}; {folder} has {', '.join(choices)}"
-        )
+    check_name("config.init_from.selection", selection, choices)
     return choices[selection]

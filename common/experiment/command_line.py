@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-import difflib
+import os
 import re
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from absl import flags
 
-WRONG_USAGE = 2
+from common.experiment import config_file
+from common.experiment.outcome import (
+    FAILED,
+    STOPPED,
+    WRONG_USAGE,
+    RunFailed,
+    Stopped,
+    UsageError,
+    leave_at_once,
+)
+from common.legal import check_keys, suggest
+
+# What a user may write; absl has more, which are about its own logging.
+FLAGS = ("config", "workdir", "help")
+
+# What the text of a flag must be, by the type of the config's value.
+KINDS = {
+    **{int: "a whole number", float: "a number", bool: "true or false"},
+    **{tuple: "a list such as (1,2)", dict: "a dict"},
+}
 
 
 def refuse(sentence: str) -> NoReturn:
@@ -23,13 +43,7 @@ def refuse(sentence: str) -> NoReturn:
     sys.exit(WRONG_USAGE)
 
 
-def parse(
-    argv: Sequence[str],
-    verbs: Sequence[str],
-    default: Sequence[str],
-    usage: str,
-    load_config: Callable[[], Any],
-) -> list[str]:
+def parse(argv: Sequence[str], verbs: Sequence[str], config: str, usage: str) -> list[str]:
     """Parses the flags of `argv`; wrong usage ends the process.
 
     absl's own parser would exit with 1, and print a traceback for a misspelt override.
@@ -37,9 +51,8 @@ def parse(
     Args:
         argv: The command line.
         verbs: The legal verbs.
-        default: The verb and the flags that stand for a command line without a verb.
+        config: The config file of a command line without a verb, which sweeps.
         usage: The text of `--help`.
-        load_config: Returns the config, or None without one.
 
     Returns:
         The verb and its positional arguments.
@@ -49,40 +62,94 @@ def parse(
         print(usage)
         sys.exit(0)
     if not words or words[0].startswith("-"):
-        words = [*default, *words]
+        words = ["sweep", *([] if _values_of("config", words) else [f"--config={config}"]), *words]
     verb, *rest = words
     if verb not in verbs:
-        near = difflib.get_close_matches(verb, verbs, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"legal are {', '.join(verbs)}"
-        refuse(f"{verb!r} is no verb; {hint}")
+        refuse(f"{verb!r} is no verb; {suggest(verb, verbs)}")
     try:
-        _, *positional = flags.FLAGS([program, *rest])
-        # A config that could not be read raises at its first use alone.
-        config = load_config()
-        if config is not None:
-            config.to_dict()
-    except Exception as error:  # A config file is a program: it can raise anything.
-        refuse(one_sentence(error))
+        files = _values_of("config", rest)
+        for flag in ("config", "workdir"):
+            if len(values := _values_of(flag, rest)) > 1:
+                raise ValueError(f"--{flag} is given {len(values)} times: {', '.join(values)}")
+        given = config_file.load_config(files[0]).to_dict() if files else {}
+        _check_overrides(rest, given)
+        _, *positional = _parse_flags([program, *rest], given)
+    except (ValueError, flags.Error) as error:
+        refuse(" ".join(str(error).split()))
     return [verb, *positional]
 
 
-def one_sentence(error: Exception) -> str:
-    """Finds what a person needs in what the flag libraries report.
+def _values_of(flag: str, words: Sequence[str]) -> list[str]:
+    """Finds what a flag is given, as `--flag=value` or `--flag value`."""
+    found = []
+    for word, after in zip(words, [*words[1:], ""], strict=False):
+        name, separator, value = word.partition("=")
+        if name in (f"--{flag}", f"-{flag}"):
+            found.append(value if separator else after)
+    return found
+
+
+def _check_overrides(words: Sequence[str], config: Mapping[str, Any]) -> None:
+    """Refuses a key that the config does not have."""
+    for word in words:
+        if override := re.match(r"--?(?:no)?config\.([^=]*)", word):
+            key, own = "config", config
+            for name in override[1].partition("[")[0].split("."):
+                if not isinstance(own, Mapping):
+                    raise ValueError(f"{key} is a value; it has no key {name!r}")
+                check_keys(key, {name: None}, own)
+                key, own = f"{key}.{name}", own[name]
+
+
+def _parse_flags(words: Sequence[str], config: Mapping[str, Any]) -> list[str]:
+    """Lets absl parse, and says what was wrong in the words of the config."""
+    try:
+        return flags.FLAGS(words)
+    except flags.UnrecognizedFlagError as error:
+        raise ValueError(
+            f"--{error.flagname} is no flag; {suggest(error.flagname, FLAGS)}"
+        ) from None
+    except flags.IllegalFlagValueError as error:
+        wrong = re.match(r"flag --(config\.[^=]*)=(.*?): ", str(error), re.DOTALL)
+        if wrong is None:
+            raise
+        value: Any = {"config": config}
+        for name in wrong[1].partition("[")[0].split("."):
+            value = value[name]
+        kind = KINDS.get(type(value), "another kind of value")
+        raise ValueError(f"{wrong[1]} is {wrong[2]!r}; it must be {kind}") from None
+
+
+def end(action: Callable[[], None]) -> int:
+    """Does something, and turns its outcome into an exit code and at most one sentence.
 
     Args:
-        error: An error of absl or of ml_collections' config flags.
+        action: What to do.
 
     Returns:
-        One line without traceback.
+        0 done, 1 failed, 2 wrong usage, 75 stopped by a signal.
     """
-    text = str(error)
-    if near := re.search(r'Did you mean "(.+?)" instead of "(.+?)"', text):
-        return f"the config has no key {near[2]!r}; did you mean {near[1]!r}?"
-    if unknown := re.fullmatch(r"""["']+(\w+)["']+""", text.strip()):
-        return f"the config has no key {unknown[1]!r}"
-    if missing := re.search(r"No such file or directory: '(.+?)'", text):
-        return f"there is no config file {missing[1]!r}"
-    if "Traceback" in text:
-        # The config file itself raised: the last line of its traceback says why.
-        return text.strip().splitlines()[-1].partition(": ")[2]
-    return " ".join(text.split()) or type(error).__name__
+    before = signal.signal(signal.SIGINT, leave_at_once)
+    try:
+        action()
+        return 0
+    except UsageError as error:
+        return _say("launch.py", error, WRONG_USAGE)
+    except RunFailed as error:
+        return _say("failed", error, FAILED)
+    except Stopped as error:
+        return _say("stopped", error, STOPPED)
+    except BrokenPipeError:
+        # Whoever read the output has gone; without this, Python would complain at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        return _say("failed", f"{name}{error.strerror or error}", FAILED)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _say(how: str, what: object, code: int) -> int:
+    print(f"{how}: {' '.join(str(what).split())}", file=sys.stderr)
+    return code

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
 import os
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from common.experiment.outcome import UsageError, writing
 from common.training.hparam import flatten
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "ml-collections")
@@ -40,46 +42,20 @@ def resolve(config: Any) -> dict[str, Any]:
 
     Returns:
         Nested dicts, lists and scalars, as JSON would give them back.
-    """
-    plain = json.loads(json.dumps(config.to_dict()))
-    if plain["data"]["split_seed"] is None:
-        plain["data"]["split_seed"] = plain["seed"]
-    return plain
-
-
-def check(config: Mapping[str, Any]) -> None:
-    """Refuses numbers that no run can have.
-
-    Args:
-        config: The resolved config.
 
     Raises:
-        ValueError: A count or cadence below 1, a seed outside 32 bits, an average that cannot be,
-            or a pattern that is none.
+        ValueError: A value that JSON does not know.
     """
-    counts = {
-        "num_steps": config["num_steps"],
-        "data.batch_size": config["data"]["batch_size"],
-        "evaluation.every": config["evaluation"]["every"],
-    }
-    cadences = ("log_every", "checkpoint_every", "evaluation_batch_size")
-    counts |= {f"runtime.{name}": config["runtime"][name] for name in cadences}
-    for name, value in counts.items():
-        if value < 1:
-            raise ValueError(f"config.{name} is {value}; it must be at least 1")
-    for name, seed in (("seed", config["seed"]), ("data.split_seed", config["data"]["split_seed"])):
-        if not 0 <= seed < 2**32:
-            raise ValueError(f"config.{name} is {seed}; it must lie between 0 and 2**32 - 1")
-    decay = config["optimizer"]["ema_decay"]
-    if not 0 <= decay < 1:
-        raise ValueError(f"config.optimizer.ema_decay is {decay}; it must lie in [0, 1)")
-    pattern = config["init_from"]["include"]
     try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(
-            f"config.init_from.include: {pattern!r} is no regular expression: {error}"
-        ) from None
+        plain = json.loads(json.dumps(config.to_dict()))
+    except TypeError as error:
+        raise ValueError(f"the config holds more than plain data: {error}") from None
+    if plain["data"]["split_seed"] is None:
+        plain["data"]["split_seed"] = plain["seed"]
+    for options in plain["data"].values():
+        if isinstance(options, dict) and options.get("seed", 0) is None:
+            options["seed"] = plain["data"]["split_seed"]
+    return plain
 
 
 def run_id(config: Mapping[str, Any]) -> str:
@@ -133,7 +109,7 @@ def population_folder(configs: Sequence[Mapping[str, Any]]) -> Path:
 
 
 def belongs_elsewhere(configs: Sequence[Mapping[str, Any]]) -> bool:
-    """Says whether a run of a population was last trained by another one.
+    """Says whether a run of a population was last trained by another one, or never.
 
     Args:
         configs: The resolved configs of the members.
@@ -144,7 +120,7 @@ def belongs_elsewhere(configs: Sequence[Mapping[str, Any]]) -> bool:
     for config in configs:
         path = run_folder(config) / "config.json"
         own = population_folder(configs).name
-        if path.is_file() and json.loads(path.read_text())["population"] != own:
+        if not path.is_file() or read_json(path).get("population") != own:
             return True
     return False
 
@@ -152,6 +128,22 @@ def belongs_elsewhere(configs: Sequence[Mapping[str, Any]]) -> bool:
 def is_done(config: Mapping[str, Any]) -> bool:
     """Says whether a run has finished: its result is written last."""
     return (run_folder(config) / "result.json").is_file()
+
+
+def is_done_elsewhere(config: Mapping[str, Any], names: Sequence[str]) -> bool:
+    """Says whether a run was finished by another population, whose result must not be lost.
+
+    Args:
+        config: The resolved config.
+        names: Run ids of the population at hand.
+
+    Returns:
+        True where a result is there and is another population's.
+    """
+    if not is_done(config):
+        return False
+    population = read_json(run_folder(config) / "result.json").get("population", {})
+    return population.get("id") != population_id(names)
 
 
 def as_json(value: Any) -> Any:
@@ -175,10 +167,61 @@ def write_json(path: Path, value: Any) -> None:
     Args:
         path: Where to.
         value: Anything that `as_json` takes.
+
+    Raises:
+        RunFailed: The file system refuses it; what was there stays.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(as_json(value), indent=1, sort_keys=True) + "\n")
-    os.replace(temporary, path)
+    _write_whole(path, [json.dumps(as_json(value), indent=1, sort_keys=True) + "\n"])
+
+
+def _write_whole(path: Path, lines: Iterable[str]) -> None:
+    """Writes a file beside its place and then moves it there."""
+    with replacing(path) as temporary:
+        temporary.write_text("".join(lines))
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Replaces a file whole or not at all.
+
+    Args:
+        path: The file.
+
+    Yields:
+        Where to write what shall take its place.
+
+    Raises:
+        RunFailed: The file system refuses it; what was there stays.
+    """
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    with writing(path):
+        try:
+            yield temporary
+            os.replace(temporary, path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads what `write_json` wrote.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The object.
+
+    Raises:
+        UsageError: The file holds none: somebody else wrote it, or the disk lost it.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read ({error}); delete it to begin anew") from None
+    if not isinstance(value, dict):
+        raise UsageError(f"{path} holds no object; delete it to begin anew")
+    return value
 
 
 def append_records(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
@@ -187,8 +230,12 @@ def append_records(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     Args:
         path: The file.
         records: One mapping a line.
+
+    Raises:
+        RunFailed: The file system refuses it; what was there stays, and half a line after it is
+            cut when the run is resumed.
     """
-    with path.open("a") as file:
+    with writing(path), path.open("a") as file:
         for record in records:
             file.write(json.dumps(as_json(record), sort_keys=True) + "\n")
 
@@ -213,9 +260,7 @@ def cut_records(path: Path, last_step: int) -> list[dict[str, Any]]:
             if record["step"] > last_step:
                 break
             kept.append(record)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text("".join(json.dumps(record, sort_keys=True) + "\n" for record in kept))
-        os.replace(temporary, path)
+        _write_whole(path, (json.dumps(record, sort_keys=True) + "\n" for record in kept))
     return kept
 
 
@@ -224,6 +269,8 @@ def describe_start(
     overrides: Sequence[str],
     parameters: Sequence[str],
     devices: Sequence[str],
+    data: Sequence[Mapping[str, str]],
+    first_step: int,
 ) -> None:
     """Writes `config.json` of each run of a population, or adds a start to it.
 
@@ -232,17 +279,20 @@ def describe_start(
         overrides: What the command line changed.
         parameters: One line a parameter: how it is trained.
         devices: Names of the devices.
+        data: Fingerprints of each run, by what they are of.
+        first_step: Training steps that were taken before this start.
     """
     start = {
+        "first_step": first_step,
         "devices": list(devices),
         "hardware": _hardware(),
         "git_commit": _git_commit(),
-        "versions": {name: metadata.version(name) for name in PACKAGES},
+        "versions": versions(),
     }
     population = population_folder(configs).name
-    for config in configs:
+    for config, hashes in zip(configs, data, strict=True):
         path = run_folder(config) / "config.json"
-        starts = json.loads(path.read_text())["starts"] if path.is_file() else []
+        starts = read_json(path).get("starts", []) if path.is_file() else []
         about = {
             "run_id": run_id(config),
             "config": config,
@@ -250,10 +300,16 @@ def describe_start(
             "overrides": list(overrides),
             "git_commit": start["git_commit"],
             "versions": start["versions"],
+            "data": dict(hashes),
             "parameters": list(parameters),
             "starts": [*starts, {**start, "runtime": config["runtime"]}],
         }
         write_json(path, about)
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of the packages that decide the numbers of a run."""
+    return {name: metadata.version(name) for name in PACKAGES}
 
 
 def params_sha256(params: Mapping[str, np.ndarray]) -> str:

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import shutil
 import signal
 from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+FAILED, WRONG_USAGE, STOPPED = 1, 2, 75
 
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR2") if hasattr(signal, name)
@@ -53,10 +60,50 @@ def refusing() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns whatever the file system refuses into a `RunFailed`: a full disk, a missing right.
+
+    Args:
+        path: What is written.
+
+    Raises:
+        RunFailed: With the path and the reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunFailed(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Refuses early what will not fit: libraries that find the disk full print tracebacks.
+
+    Args:
+        folder: Where something will be written.
+        needed: How many bytes; 64 KiB are kept beside them.
+
+    Raises:
+        RunFailed: There is not enough space.
+    """
+    if shutil.disk_usage(folder).free < needed + 2**16:
+        raise RunFailed(f"cannot write {folder}: {os.strerror(errno.ENOSPC)}")
+
+
+def leave_at_once(*_: object) -> NoReturn:
+    """Ends the process from within a signal handler, in the middle of whatever it does.
+
+    A `KeyboardInterrupt` would strike compiled code, which then crashes. Nothing that was saved is
+    harmed: files are replaced whole, and locks vanish with the process.
+    """
+    os.write(2, b"stopped: SIGINT: what was saved is whole, run the same command to go on\n")
+    os._exit(STOPPED)
+
+
+@contextlib.contextmanager
 def listen() -> Iterator[StopRequest]:
     """Turns the signals of schedulers and of the keyboard into a request to stop.
 
-    The first one asks; a second one of the keyboard interrupts at once.
+    The first one asks; a second one of the keyboard ends the process at once.
 
     Yields:
         The request, to be looked at between two chunks.
@@ -66,7 +113,7 @@ def listen() -> Iterator[StopRequest]:
     def handle(number: int, frame: object) -> None:
         del frame
         if request and number == signal.SIGINT:
-            raise KeyboardInterrupt
+            leave_at_once()
         request.received = signal.Signals(number).name
 
     before = {number: signal.signal(number, handle) for number in SIGNALS}

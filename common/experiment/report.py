@@ -48,8 +48,14 @@ def write_report(folders: Sequence[Path], destination: Path | None = None) -> Re
 
     Returns:
         What was written.
+
+    Raises:
+        ValueError: There is no run, finished or not, in the folders.
     """
     runs = read_runs(folders)
+    if not runs:
+        named = " ".join(map(str, folders))
+        raise ValueError(f"no run is in {named}; name a folder of runs, such as runs/digits")
     summary = summarize(runs)
     groups = group_by_task(runs)
     destination = folders[0] / "report" if destination is None else destination

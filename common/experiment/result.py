@@ -8,16 +8,19 @@ from typing import Any
 import jax
 import numpy as np
 
-from common.data.domain import Domain, fingerprint
-from common.experiment import checkpoint, folder, selection
+from common.data.domain import Domain
+from common.experiment import checkpoint, folder, resume, selection
+from common.experiment.outcome import writing
 from common.method import Method, Outputs
+from common.training.batch import ROLE_OF_DOMAIN
 from common.training.optimizer import paths_of
-from common.training.population import ROLE_OF_DOMAIN, Program
+from common.training.population import Program
 from common.training.state import State, evaluated_variables_of
 
 # Pictures and features kept for the figures, a domain.
 NUM_KEPT_EXAMPLES = 500
 SPLITS_IN_FIGURES = {"source": "val", "target": "test"}
+GRID_SIZE = 161  # points a side of the grid over the plane
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -61,7 +64,9 @@ def write_results(
         for role, split in SPLITS_IN_FIGURES.items()
     }
     config, task = configs[0], tasks[0]
-    source, target = task["source"].examples, task["target"].examples
+    data = resume.fingerprints(tasks)
+    shape = task["source"].examples.images.shape[1:]
+    grid = _predict_plane(tasks, program, state, tables) if shape == (2,) else None
     seen = {ROLE_OF_DOMAIN[domain] for domain in method.needs}
     shared = {
         "experiment": config["experiment"],
@@ -72,28 +77,23 @@ def write_results(
         "status": "done",
         "sees_target_pictures": "target" in seen,
         "target_test_seen": "target" in seen and config["data"]["transductive"],
-        "classes": source.classes,
+        "classes": task["source"].examples.classes,
+        "example_shape": shape,
         "splits": {
             role: {name: len(rows) for name, rows in domain.splits.items()}
             for role, domain in task.items()
         },
-        "fingerprints": {
-            f"{config['source']}/images": fingerprint(source.images),
-            f"{config['source']}/labels": fingerprint(source.labels),
-            f"{config['target']}/images": fingerprint(target.images),
-        },
-        "oracle": {f"{config['target']}/labels": fingerprint(target.labels)},
-        "warnings": [],
     }
     for member in members:
         own, alone = configs[member], jax.tree.map(lambda leaf, m=member: leaf[m], state)
         evaluated_variables = evaluated_variables_of(alone)
         path = folder.run_folder(own)
         # A run whose files are being written is not done, also when it was before.
-        (path / "result.json").unlink(missing_ok=True)
+        with writing(path / "result.json"):
+            (path / "result.json").unlink(missing_ok=True)
         kept = {rule: choice["variables"] for rule, choice in alone.best.items()}
         checkpoint.save_run(path, {"last": evaluated_variables, **kept})
-        _write_outputs(path, member, tasks[member], outputs)
+        _write_outputs(path, member, tasks[member], outputs, grid)
         params = {
             name: np.asarray(leaf) for name, leaf in paths_of(evaluated_variables["params"]).items()
         }
@@ -102,6 +102,12 @@ def write_results(
             "method": own["method"],
             "seed": own["seed"],
             "split_seed": own["data"]["split_seed"],
+            "fingerprints": selection.visible([data[member]])[0],
+            "oracle": {
+                name.removeprefix(selection.ORACLE): value
+                for name, value in data[member].items()
+                if name.startswith(selection.ORACLE)
+            },
             "params_sha256": folder.params_sha256(params),
             "parameters": {
                 "total": sum(leaf.size for leaf in params.values()),
@@ -112,6 +118,7 @@ def write_results(
                 "size": len(configs),
                 "member": member,
             },
+            "warnings": resume.warnings_of(folder.read_json(path / "config.json")["starts"]),
             "selections": _select(history[member], len(tasks[member]["source"].splits["val"])),
         }
         folder.write_json(path / "result.json", result)
@@ -136,8 +143,27 @@ def _select(records: Records, num_source_val: int) -> dict[str, Any]:
     }
 
 
+def _predict_plane(
+    tasks: Sequence[Mapping[str, Domain]], program: Program, state: State, tables: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a grid `[row, column, 2]` over all examples, and each member's classes on it."""
+    points = [domain.examples.images for task in tasks for domain in task.values()]
+    low = np.min([own.min(axis=0) for own in points], axis=0)
+    high = np.max([own.max(axis=0) for own in points], axis=0)
+    margin = 0.05 * (high - low)
+    axes = np.linspace(low - margin, high + margin, GRID_SIZE, dtype=points[0].dtype).T
+    grid = np.stack(np.meshgrid(*axes), axis=-1)
+    outputs = program.predict(state, tables, grid.reshape(-1, 2), "target")
+    predicted = np.asarray(outputs.logits).argmax(-1)
+    return grid, predicted.reshape(-1, *grid.shape[:2])
+
+
 def _write_outputs(
-    path: Any, member: int, task: Mapping[str, Domain], outputs: Mapping[str, Outputs]
+    path: Any,
+    member: int,
+    task: Mapping[str, Domain],
+    outputs: Mapping[str, Outputs],
+    grid: tuple[np.ndarray, np.ndarray] | None,
 ) -> None:
     """Keeps features, predictions and pictures of some examples at the last step."""
     arrays: dict[str, Any] = {}
@@ -151,4 +177,7 @@ def _write_outputs(
             f"{role}_{split}/image": examples.images[rows],
             label: examples.labels[rows],
         }
-    np.savez_compressed(path / "outputs.npz", value_max=task["source"].examples.maximum, **arrays)
+    if grid is not None:
+        arrays |= {"grid/image": grid[0], "grid/prediction": grid[1][member]}
+    with folder.replacing(path / "outputs.npz") as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, value_max=task["source"].examples.maximum, **arrays)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,40 +13,18 @@ import jax
 import numpy as np
 
 from common.data.domain import Domain, load_task
-from common.data.pipeline import check_sizes
-from common.experiment import checkpoint, folder, selection, writer
-from common.experiment.outcome import RunFailed, Stopped, StopRequest, refusing
+from common.data.stream import Stream
+from common.data.table import is_streamed, make_tables
+from common.experiment import checkpoint, folder, lock, resume, selection, writer
+from common.experiment.check import MakeMethod, check_population
+from common.experiment.outcome import RunFailed, Stopped, StopRequest, refusing, writing
 from common.experiment.parent import take_over_parents
 from common.experiment.result import evaluated, write_results
-from common.method import Method
 from common.training import parallel
 from common.training.hparam import make_hparams
 from common.training.loop import run_loop
-from common.training.population import ROLE_OF_DOMAIN, make_program
+from common.training.population import OF_MEMBERS, make_program
 from common.training.state import HEALTHY, evaluated_variables_of
-
-MakeMethod = Callable[[Mapping[str, Any], int], Method]
-
-
-def check_population(configs: Sequence[Mapping[str, Any]], make_method: MakeMethod) -> None:
-    """Refuses what can be refused before anything is trained.
-
-    Args:
-        configs: The resolved configs of the members.
-        make_method: `(config, num_classes) -> Method`.
-
-    Raises:
-        UsageError: A config asks for something that cannot be.
-    """
-    with refusing():
-        for config in configs:
-            folder.check(config)
-        task = load_task(configs[0])
-        method = make_method(configs[0], len(task["source"].examples.classes))
-        sizes = {
-            domain: len(task[ROLE_OF_DOMAIN[domain]].splits["train"]) for domain in method.needs
-        }
-        check_sizes(sizes, {domain: configs[0]["data"]["batch_size"] for domain in sizes})
 
 
 def train_population(
@@ -67,32 +45,68 @@ def train_population(
         By run id, why the run failed; runs that are done are left out.
 
     Raises:
-        UsageError: The config asks for something that cannot be; nothing was written.
+        UsageError: The config asks for something that cannot be, or for another thing than what
+            the run began as; nothing was written.
+        RunFailed: Another process trains one of the runs, or the file system refuses a file; what
+            was saved is whole.
         Stopped: A signal came; the state is saved.
     """
+    check_population(configs, make_method)
+    # A population is its runs: who holds these holds it, and its checkpoints.
+    with lock.hold([folder.run_folder(config) for config in configs]):
+        if all(map(folder.is_done, configs)):
+            return {}
+        names = [folder.run_id(config) for config in configs]
+        for config, name in zip(configs, names, strict=True):
+            # Asked with the lock held: before, another process may be about to finish it.
+            if folder.is_done_elsewhere(config, names):
+                raise RunFailed(f"{name} was trained by another process: run the command again")
+        return _train(configs, make_method, request, overrides)
+
+
+def _train(
+    configs: Sequence[Mapping[str, Any]],
+    make_method: MakeMethod,
+    request: StopRequest,
+    overrides: Sequence[str],
+) -> dict[str, str]:
+    """Trains a population whose run folders no other process uses."""
     config, folders = configs[0], [folder.run_folder(config) for config in configs]
     rules = tuple(rule for rule in selection.RULES if rule != "last")
-    check_population(configs, make_method)
+    saved = folder.population_folder(configs) / "checkpoints"
     with refusing():
         tasks = [load_task(config) for config in configs]
+        data = resume.fingerprints(tasks)
+        begins_anew = folder.belongs_elsewhere(configs)
+        if checkpoint.has_saved(saved) and not begins_anew:
+            for own, hashes in zip(configs, data, strict=True):
+                about = folder.read_json(folder.run_folder(own) / "config.json")
+                resume.check_resume(about, own, hashes, folder.versions())
         method = make_method(config, len(tasks[0]["source"].examples.classes))
-        placement = parallel.make_placement(len(configs), config["runtime"]["devices"])
-        tables = _make_tables(tasks, placement)
-        program = make_program(method, config, tables, len(configs), rules)
+        runtime = config["runtime"]
+        placement = parallel.make_placement(
+            len(configs), runtime["devices"], config["data"]["batch_size"], runtime["parallel"]
+        )
+        tables, stream = _make_tables(tasks, config, placement)
+        program = make_program(
+            *(method, config, tables, len(configs), rules), stream=stream, placement=placement
+        )
         hparams = [make_hparams(config) for config in configs]
         hparams = {name: np.stack([own[name] for own in hparams]) for name in hparams[0]}
         state = program.create(parallel.place(hparams, placement.members), tables)
         state = parallel.place(take_over_parents(state, configs), placement.members)
 
+    if begins_anew:
+        # The records are not those that our checkpoint goes on from.
+        shutil.rmtree(saved.parent, ignore_errors=True)
     for own in folders:
-        own.mkdir(parents=True, exist_ok=True)
-        (own / "failure.json").unlink(missing_ok=True)
-    if folder.belongs_elsewhere(configs):
-        # Its records are not those that our checkpoint goes on from: begin anew.
-        shutil.rmtree(folder.population_folder(configs), ignore_errors=True)
-    manager = checkpoint.open_population(folder.population_folder(configs) / "checkpoints")
+        with writing(own):
+            (own / "failure.json").unlink(missing_ok=True)
+    manager = checkpoint.open_population(saved)
     first_step, state = checkpoint.restore_population(manager, state)
-    folder.describe_start(configs, overrides, program.optimizer.summary, placement.kinds)
+    folder.describe_start(
+        configs, overrides, program.optimizer.summary, placement.kinds, data, first_step
+    )
     history = [folder.cut_records(own / "metrics.jsonl", first_step) for own in folders]
     times = [folder.cut_records(own / "time.jsonl", first_step) for own in folders]
     start = max((record["start"] + 1 for records in times for record in records), default=0)
@@ -165,6 +179,7 @@ def train_population(
                 f"{request.received} at step {boundary.step}: saved, run the same command to go on"
             )
 
+    program.close()
     manager.close()
     close_events()
     finished = [member for member in range(len(configs)) if member not in failures]
@@ -173,7 +188,7 @@ def train_population(
         for member in failures:
             last_good = evaluated_variables_of(jax.tree.map(lambda leaf, m=member: leaf[m], state))
             checkpoint.save_run(folders[member], {"last_good": last_good})
-        shutil.rmtree(folder.population_folder(configs))
+        shutil.rmtree(folder.population_folder(configs), ignore_errors=True)
         with contextlib.suppress(OSError):
             folder.population_folder(configs).parent.rmdir()
     return {
@@ -181,24 +196,28 @@ def train_population(
     }
 
 
-def _make_tables(tasks: Sequence[Mapping[str, Domain]], placement: parallel.Placement) -> Any:
-    """Puts pictures and labels on the devices once, and the members' splits beside them."""
-    tables = {}
-    for role in ("source", "target"):
-        examples = tasks[0][role].examples
-        shared = {
-            "image": examples.images,
-            "label": examples.labels,
-            "maximum": np.float32(examples.maximum),
+def _make_tables(
+    tasks: Sequence[Mapping[str, Domain]], config: Mapping[str, Any], placement: parallel.Placement
+) -> tuple[Any, Stream | None]:
+    """Puts what the program reads on the devices, once; pictures only where they fit."""
+    tables, images = make_tables(tasks, config["data"]["center"])
+    stream = None
+    if is_streamed(tasks, config["runtime"]):
+        runtime = config["runtime"]
+        stream = Stream(images, runtime["stream_bytes"], runtime["stream_threads"])
+    else:
+        for role, table in tables.items():
+            table["image"] = np.asarray(images[role][:])
+    placed = {
+        role: {
+            name: parallel.place(
+                array, placement.members if name in OF_MEMBERS else placement.shared
+            )
+            for name, array in table.items()
         }
-        rows = {
-            split: np.stack([task[role].splits[split] for task in tasks])
-            for split in ("train", "val", "test")
-        }
-        tables[role] = parallel.place(shared, placement.shared) | parallel.place(
-            rows, placement.members
-        )
-    return tables
+        for role, table in tables.items()
+    }
+    return placed, stream
 
 
 def _progress_text(evaluation: Mapping[str, Any] | None) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from common.experiment import folder
-from common.experiment.outcome import Stopped, StopRequest
-from common.experiment.run import MakeMethod, check_population, train_population
+from common.experiment import config_file, folder, lock
+from common.experiment.check import MakeMethod, check_population
+from common.experiment.outcome import Stopped, StopRequest, UsageError
+from common.experiment.run import train_population
 from common.training.hparam import structure
 
 Config = Mapping[str, Any]
@@ -28,13 +29,11 @@ def expand(file: str, config: Any, resolve: Callable[[Any], Config]) -> list[Con
         Resolved configs.
 
     Raises:
-        ValueError: An argument for a file that has a grid of its own.
+        ValueError: An argument for a file that has a grid of its own, a file that raises, or a
+            grid without a run.
     """
     path, _, argument = file.partition(":")
-    spec = importlib.util.spec_from_file_location("sweep_config", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = config_file.load_module(path)
     if not hasattr(module, "sweep"):
         return [resolve(config)]
     if argument:
@@ -48,7 +47,10 @@ def expand(file: str, config: Any, resolve: Callable[[Any], Config]) -> list[Con
         own.update_from_flattened_dict(changes or {})
         runs.append(resolve(own))
 
-    module.sweep(add)
+    with config_file.blaming(path):
+        module.sweep(add)
+    if not runs:
+        raise ValueError(f"the sweep of {path} adds no run")
     return runs
 
 
@@ -64,6 +66,9 @@ def pack(configs: Sequence[Config]) -> list[list[Config]]:
     groups: dict[str, list[Config]] = {}
     for config in configs:
         own = json.dumps(structure(config), sort_keys=True)
+        if config["runtime"]["parallel"] == "pmap":
+            # It spreads the batch of one run over the devices, not the members of a population.
+            own = folder.run_id(config)
         groups.setdefault(own, []).append(config)
     return list(groups.values())
 
@@ -72,13 +77,19 @@ def plan(configs: Sequence[Config]) -> list[list[Config]]:
     """Decides which runs are still to be trained, and in which company.
 
     A population that was begun goes on as it was packed, since its composition decides the last
-    bits of its results. The plan is written to `sweep.json` of each experiment.
+    bits of its results. The plan is written to `sweep.json` of each experiment, by one process at
+    a time. Two sweeps may share an experiment as long as they share no run: a second sweep of the
+    same grid plans the same populations, and the lock of their runs turns it away.
 
     Args:
         configs: Resolved configs of all wanted runs.
 
     Returns:
         The populations to train.
+
+    Raises:
+        UsageError: A `sweep.json` that cannot be read.
+        RunFailed: The file system refuses a file.
     """
     populations: list[list[Config]] = []
     for root in dict.fromkeys(map(folder.experiment_folder, configs)):
@@ -87,47 +98,52 @@ def plan(configs: Sequence[Config]) -> list[list[Config]]:
             for config in configs
             if folder.experiment_folder(config) == root
         }
-        path = root / "sweep.json"
-        written = json.loads(path.read_text())["populations"] if path.is_file() else []
-        begun: list[list[str]] = []
-        for names in written:
-            known = all(name in wanted for name in names)
-            saved = root / "populations" / folder.population_id(names)
-            if known and all(folder.is_done(wanted[name]) for name in names):
-                shutil.rmtree(saved, ignore_errors=True)
-            elif (
-                known
-                and any(not _ended(wanted[name]) for name in names)
-                and (saved.is_dir() or not any(_ended(wanted[name]) for name in names))
-                and not any(_ended_elsewhere(wanted[name], names) for name in names)
-                and not {name for other in begun for name in other} & set(names)
-            ):
-                begun.append(names)
-        placed = {name for names in begun for name in names}
-        fresh = pack(
-            [config for name, config in wanted.items() if name not in placed and not _ended(config)]
-        )
-        todo = [[wanted[name] for name in names] for names in begun] + fresh
-        if fresh:
-            root.mkdir(parents=True, exist_ok=True)
-            names = [[folder.run_id(config) for config in group] for group in fresh]
-            folder.write_json(path, {"populations": written + names})
-        populations += todo
+        with lock.hold([root], ".sweep.lock", wait=True):
+            populations += _plan(root, wanted)
     return populations
+
+
+def _plan(root: Path, wanted: Mapping[str, Config]) -> list[list[Config]]:
+    """Plans the runs of one experiment, which no other process plans at the same time."""
+    path = root / "sweep.json"
+    written = _read_plan(path) if path.is_file() else []
+    begun: list[list[str]] = []
+    for names in written:
+        known = all(name in wanted for name in names)
+        saved = root / "populations" / folder.population_id(names)
+        if known and all(folder.is_done(wanted[name]) for name in names):
+            shutil.rmtree(saved, ignore_errors=True)
+        elif (
+            known
+            and any(not _ended(wanted[name]) for name in names)
+            and (saved.is_dir() or not any(_ended(wanted[name]) for name in names))
+            and not any(folder.is_done_elsewhere(wanted[name], names) for name in names)
+            and not {name for other in begun for name in other} & set(names)
+        ):
+            begun.append(names)
+    placed = {name for names in begun for name in names}
+    fresh = pack(
+        [config for name, config in wanted.items() if name not in placed and not _ended(config)]
+    )
+    todo = [[wanted[name] for name in names] for names in begun] + fresh
+    if fresh:
+        names = [[folder.run_id(config) for config in group] for group in fresh]
+        folder.write_json(path, {"populations": written + names})
+    return todo
+
+
+def _read_plan(path: Path) -> list[list[str]]:
+    """Reads the populations of a `sweep.json`."""
+    try:
+        return [list(map(str, names)) for names in folder.read_json(path)["populations"]]
+    except (KeyError, TypeError):
+        raise UsageError(f"{path} holds no populations; delete it to begin anew") from None
 
 
 def _ended(config: Config) -> bool:
     """Says whether a run is done or has failed; the same program would fail again."""
     own = folder.run_folder(config)
     return folder.is_done(config) or (own / "failure.json").is_file()
-
-
-def _ended_elsewhere(config: Config, names: Sequence[str]) -> bool:
-    """Says whether a run was finished by another population, whose result must not be lost."""
-    if not folder.is_done(config):
-        return False
-    result = json.loads((folder.run_folder(config) / "result.json").read_text())
-    return result["population"]["id"] != folder.population_id(names)
 
 
 def run_sweep(
@@ -151,6 +167,8 @@ def run_sweep(
 
     Raises:
         UsageError: A config asks for something that cannot be; nothing was trained.
+        RunFailed: A file cannot be written, or another process trains one of the runs; what was
+            saved is whole.
         Stopped: A signal came; the state is saved.
     """
     for group in pack(configs):
@@ -166,5 +184,5 @@ def run_sweep(
     for config in configs:
         path = folder.run_folder(config) / "failure.json"
         if path.is_file():
-            failures[folder.run_id(config)] = json.loads(path.read_text())["reason"]
+            failures[folder.run_id(config)] = str(folder.read_json(path).get("reason"))
     return failures

@@ -12,6 +12,7 @@ import numpy as np
 
 from common.evaluation.metric import classification_metrics
 from common.experiment.folder import append_records, as_json
+from common.experiment.outcome import check_space, writing
 
 
 def make_record(
@@ -62,9 +63,14 @@ def open_events(
         return lambda member, record: None, lambda: None
     from tensorboardX import SummaryWriter
 
-    writers = [SummaryWriter(str(folder), write_to_disk=True) for folder in folders]
+    writers = []
+    for folder in folders:
+        check_space(folder, 0)
+        with writing(folder):
+            writers.append(SummaryWriter(str(folder), write_to_disk=True))
 
     def write(member, record):
+        check_space(folders[member], 0)
         for name, value in record.items():
             if isinstance(value, float) and name != "progress":
                 writers[member].add_scalar(name, value, record["step"])

@@ -5,6 +5,7 @@ from jaxtyping import Array, Float
 
 from common.models.convolution import Convolution, max_pool
 from common.models.mlp import MLP
+from common.models.mode import Mode, run_stage
 from common.models.normalization import Normalization
 
 
@@ -15,27 +16,43 @@ class CNN(nn.Module):
         channels: Feature maps of the convolution.
         hidden: Units of the dense layers; the last gives the features.
         normalization: A layer of `normalization.LAYER_OF_POLICY`, before each activation.
+        dtype: A name of `mode.DTYPES`.
+        remat: Whether the backward pass computes each stage again.
     """
 
     channels: int = 24
     hidden: tuple[int, ...] = (128, 64)
     normalization: str = "group"
+    dtype: str = "float32"
+    remat: bool = False
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, "batch height width channel"], *, train: bool
+        self, images: Float[Array, "batch height width channel"], *, mode: Mode
     ) -> Float[Array, "batch feature"]:
         """Extracts features.
 
         Args:
             images: Pictures.
-            train: Whether batch statistics are in training mode.
+            mode: Which parts behave as in training.
 
         Returns:
             The activations of the last dense layer.
         """
-        value = Convolution(self.channels, 3, name="convolution")(images)
-        value = Normalization(self.normalization, name="normalization")(value, train=train)
-        value = max_pool(nn.relu(value))
+
+        def stage(module: CNN, value: Array) -> Array:
+            value = Convolution(module.channels, 3, dtype=module.dtype, name="convolution")(value)
+            value = Normalization(module.normalization, dtype=module.dtype, name="normalization")(
+                value, mode=mode
+            )
+            return max_pool(nn.relu(value))
+
+        value = run_stage(self, stage, images, remat=self.remat)
         self.sow("layers", "stage_0", value)
-        return MLP(self.hidden, normalization=self.normalization, name="dense")(value, train=train)
+        return MLP(
+            self.hidden,
+            normalization=self.normalization,
+            dtype=self.dtype,
+            remat=self.remat,
+            name="dense",
+        )(value, mode=mode)

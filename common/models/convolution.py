@@ -6,13 +6,17 @@ On CPUs the same sums are therefore taken as patches times a matrix, and pooling
 maximum; other platforms keep their native operations.
 """
 
+import functools
 from collections.abc import Callable
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
 from jax import lax
 from jaxtyping import Array, Float
+
+from common.models.mode import computation_type
 
 PADDINGS = ("SAME", "VALID")
 
@@ -56,68 +60,92 @@ def convolve_patches(
     Returns:
         The feature maps, without bias; equal to `convolve_native` up to rounding.
     """
-    batch, height, width, channel = images.shape
+    batch, height, width, _ = images.shape
     kernel_height, kernel_width, _, output = kernel.shape
     pads = lax.padtype_to_pads(
         (height, width), (kernel_height, kernel_width), (stride, stride), padding
     )
     padded = jnp.pad(images, ((0, 0), *pads, (0, 0)))
-    rows = (padded.shape[1] - kernel_height) // stride + 1
-    columns = (padded.shape[2] - kernel_width) // stride + 1
-    patches = jnp.concatenate(
-        [
-            lax.slice(
-                padded,
-                (0, row, column, 0),
-                (
-                    batch,
-                    row + (rows - 1) * stride + 1,
-                    column + (columns - 1) * stride + 1,
-                    channel,
-                ),
-                (1, stride, stride, 1),
-            )
-            for row in range(kernel_height)
-            for column in range(kernel_width)
-        ],
-        axis=-1,
-    )
+    patches = jnp.concatenate(_shifted(padded, kernel_height, kernel_width, stride), axis=-1)
+    rows, columns = patches.shape[1:3]
     product = patches.reshape(batch * rows * columns, -1) @ kernel.reshape(-1, output)
     return product.reshape(batch, rows, columns, output)
 
 
 def max_pool_native(
-    images: Float[Array, "batch height width channel"], window: int
+    images: Float[Array, "batch height width channel"], window: int, stride: int, padding: str
 ) -> Float[Array, "batch rows columns channel"]:
-    """Takes the maximum over windows that do not overlap, by XLA's own operation.
+    """Takes the maximum over windows by XLA's own operation.
 
     Args:
         images: Feature maps.
-        window: Side of the square window in pixels; a remainder at the lower right is left out.
+        window: Side of the square window in pixels.
+        stride: Pixels between two windows, the same in both axes.
+        padding: `SAME` or `VALID`, which leaves out a remainder at the lower right.
 
     Returns:
         The pooled maps.
     """
-    return nn.max_pool(images, (window, window), (window, window))
+    return nn.max_pool(images, (window, window), (stride, stride), padding)
 
 
-def max_pool_reshape(
-    images: Float[Array, "batch height width channel"], window: int
+def max_pool_slices(
+    images: Float[Array, "batch height width channel"], window: int, stride: int, padding: str
 ) -> Float[Array, "batch rows columns channel"]:
-    """Takes the maximum over windows that do not overlap, by a reshape.
+    """Takes the maximum over windows as one over shifted copies of the maps.
 
     Args:
         images: Feature maps.
-        window: Side of the square window in pixels; a remainder at the lower right is left out.
+        window: Side of the square window in pixels.
+        stride: Pixels between two windows, the same in both axes.
+        padding: `SAME` or `VALID`, which leaves out a remainder at the lower right.
 
     Returns:
-        The pooled maps. Where a window holds its maximum more than once the gradient is shared
-        among the places, while `max_pool_native` gives it to the first.
+        The pooled maps. Where a window holds its maximum more than once the gradient goes to the
+        first place, as in `max_pool_native`.
     """
     batch, height, width, channel = images.shape
-    rows, columns = height // window, width // window
-    kept = images[:, : rows * window, : columns * window]
-    return kept.reshape(batch, rows, window, columns, window, channel).max((2, 4))
+    if stride == window and padding == "VALID":
+        # Windows that do not overlap are blocks: a reshape is faster than copies.
+        rows, columns = height // window, width // window
+        kept = images[:, : rows * window, : columns * window]
+        kept = kept.reshape(batch, rows, window, columns, window, channel)
+        kept = _largest([kept[:, :, :, :, column] for column in range(window)])
+        return _largest([kept[:, :, row] for row in range(window)])
+    pads = lax.padtype_to_pads((height, width), (window, window), (stride, stride), padding)
+    padded = jnp.pad(images, ((0, 0), *pads, (0, 0)), constant_values=-jnp.inf)
+    return _largest(_shifted(padded, window, window, stride))
+
+
+def _largest(values: list[Array]) -> Array:
+    """Takes the elementwise maximum; the gradient goes to the first of the largest.
+
+    The derivative of `jnp.max` asks which values equal the maximum. A compiler may compute both
+    anew, round them in two ways, and find none: gradients are then lost, or 0 / 0. Here values are
+    compared with each other alone. What is no number is passed on: pooling must not hide it.
+    """
+
+    def larger(best, value):
+        return jnp.where((value > best) | jnp.isnan(value), value, best)
+
+    return functools.reduce(larger, values)
+
+
+def _shifted(padded: Array, height: int, width: int, stride: int) -> list[Array]:
+    """Lists what each place of a window sees of padded maps, a copy a place."""
+    batch, rows, columns, channel = padded.shape
+    last_row = (rows - height) // stride * stride
+    last_column = (columns - width) // stride * stride
+    return [
+        lax.slice(
+            padded,
+            (0, row, column, 0),
+            (batch, row + last_row + 1, column + last_column + 1, channel),
+            (1, stride, stride, 1),
+        )
+        for row in range(height)
+        for column in range(width)
+    ]
 
 
 def _by_platform(on_cpu: Callable, elsewhere: Callable) -> Callable:
@@ -165,10 +193,9 @@ def convolve(
         The feature maps, without bias.
 
     Raises:
-        ValueError: The padding is another word.
+        ValueError: The padding is another word, or the pictures are smaller than the kernel.
     """
-    if padding not in PADDINGS:
-        raise ValueError(f"padding is {padding!r}; legal are {', '.join(PADDINGS)}")
+    _check_window(images.shape, kernel.shape[:2], padding)
     return _by_platform(
         lambda images, kernel: convolve_patches(images, kernel, stride, padding),
         lambda images, kernel: convolve_native(images, kernel, stride, padding),
@@ -176,21 +203,42 @@ def convolve(
 
 
 def max_pool(
-    images: Float[Array, "batch height width channel"], window: int = 2
+    images: Float[Array, "batch height width channel"],
+    window: int = 2,
+    stride: int = 2,
+    padding: str = "VALID",
 ) -> Float[Array, "batch rows columns channel"]:
     """Takes the maximum over windows in the form that suits the platform.
 
     Args:
         images: Feature maps.
-        window: Side of the square window in pixels; windows do not overlap.
+        window: Side of the square window in pixels.
+        stride: Pixels between two windows, the same in both axes.
+        padding: `SAME` or `VALID`.
 
     Returns:
         The pooled maps.
+
+    Raises:
+        ValueError: The padding is another word, or the maps are smaller than the window.
     """
+    _check_window(images.shape, (window, window), padding)
     return _by_platform(
-        lambda images: max_pool_reshape(images, window),
-        lambda images: max_pool_native(images, window),
+        lambda images: max_pool_slices(images, window, stride, padding),
+        lambda images: max_pool_native(images, window, stride, padding),
     )(images)
+
+
+def _check_window(shape: tuple[int, ...], window: tuple[int, ...], padding: str) -> None:
+    if padding not in PADDINGS:
+        raise ValueError(f"padding is {padding!r}; legal are {', '.join(PADDINGS)}")
+    _, height, width, _ = shape
+    if padding == "VALID" and (height < window[0] or width < window[1]):
+        raise ValueError(
+            f"a window of {window[0]} by {window[1]} pixels does not fit into maps of {height} by "
+            f"{width}: the pictures are too small for this network; choose another "
+            "config.model.name"
+        )
 
 
 class Convolution(nn.Module):
@@ -203,6 +251,7 @@ class Convolution(nn.Module):
         padding: `SAME` or `VALID`.
         use_bias: Whether a bias is added.
         kernel_init: Initializer of the kernel.
+        dtype: A name of `mode.DTYPES`.
     """
 
     features: int
@@ -211,6 +260,7 @@ class Convolution(nn.Module):
     padding: str = "SAME"
     use_bias: bool = True
     kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(
@@ -226,8 +276,11 @@ class Convolution(nn.Module):
         """
         shape = (self.window, self.window, images.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
-        maps = convolve(images, kernel, self.stride, self.padding)
+        bias = None
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,))
-            maps = maps + bias[None, None, None, :]
-        return maps
+        images, kernel, bias = promote_dtype(
+            images, kernel, bias, dtype=computation_type(self.dtype)
+        )
+        maps = convolve(images, kernel, self.stride, self.padding)
+        return maps if bias is None else maps + bias[None, None, None, :]

@@ -4,6 +4,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from common.models.convolution import Convolution, max_pool
+from common.models.mode import Mode, run_stage
 from common.models.normalization import Normalization
 
 
@@ -15,32 +16,42 @@ class LeNet(nn.Module):
 
     Attributes:
         normalization: A layer of `normalization.LAYER_OF_POLICY`, before each activation.
+        dtype: A name of `mode.DTYPES`.
+        remat: Whether the backward pass computes each stage again.
 
     References:
         Ganin et al., Domain-Adversarial Training of Neural Networks, JMLR 17 (2016), figure 4a.
     """
 
     normalization: str = "none"
+    dtype: str = "float32"
+    remat: bool = False
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, "batch height width channel"], *, train: bool
+        self, images: Float[Array, "batch height width channel"], *, mode: Mode
     ) -> Float[Array, "batch feature"]:
         """Extracts features.
 
         Args:
             images: Pictures of at least 16 by 16 pixels.
-            train: Whether batch statistics are in training mode.
+            mode: Which parts behave as in training.
 
         Returns:
             The flattened maps of the second stage, 768 for pictures of 28 by 28 pixels.
         """
         value = images
         for index, channels in enumerate((32, 48)):
-            value = Convolution(channels, 5, padding="VALID", name=f"convolution_{index}")(value)
-            value = Normalization(self.normalization, name=f"normalization_{index}")(
-                value, train=train
-            )
-            value = max_pool(nn.relu(value))
+
+            def stage(module: LeNet, value: Array, index: int = index, channels: int = channels):
+                value = Convolution(
+                    channels, 5, padding="VALID", dtype=module.dtype, name=f"convolution_{index}"
+                )(value)
+                value = Normalization(
+                    module.normalization, dtype=module.dtype, name=f"normalization_{index}"
+                )(value, mode=mode)
+                return max_pool(nn.relu(value))
+
+            value = run_stage(self, stage, value, remat=self.remat)
             self.sow("layers", f"stage_{index}", value)
         return value.reshape(value.shape[0], -1)

@@ -3,6 +3,7 @@
 import flax.linen as nn
 from jaxtyping import Array, Float
 
+from common.models.mode import Dropout, Mode, computation_type, run_stage
 from common.models.normalization import Normalization
 
 ACTIVATIONS = {"relu": nn.relu, "sigmoid": nn.sigmoid, "tanh": nn.tanh}
@@ -22,6 +23,8 @@ class MLP(nn.Module):
         normalization: A layer of `normalization.LAYER_OF_POLICY`, before each activation.
         kernel_init: A key of `KERNEL_INITIALIZERS`.
         dropout: Share of the units set to zero after each activation.
+        dtype: A name of `mode.DTYPES`.
+        remat: Whether the backward pass computes each layer again.
     """
 
     hidden: tuple[int, ...] = (100,)
@@ -29,30 +32,39 @@ class MLP(nn.Module):
     normalization: str = "none"
     kernel_init: str = "lecun_normal"
     dropout: float = 0.0
+    dtype: str = "float32"
+    remat: bool = False
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, "batch *shape"], *, train: bool
+        self, images: Float[Array, "batch *shape"], *, mode: Mode
     ) -> Float[Array, "batch feature"]:
         """Extracts features.
 
         Args:
             images: Pictures, or vectors.
-            train: Whether batch statistics and dropout are in training mode.
+            mode: Which parts behave as in training.
 
         Returns:
             The activations of the last hidden layer.
         """
         value = images.reshape(images.shape[0], -1)
         for index, units in enumerate(self.hidden):
-            value = nn.Dense(
-                units, name=f"dense_{index}", kernel_init=KERNEL_INITIALIZERS[self.kernel_init]
-            )(value)
-            value = Normalization(self.normalization, name=f"normalization_{index}")(
-                value, train=train
-            )
-            value = ACTIVATIONS[self.activation](value)
-            value = nn.Dropout(self.dropout, deterministic=not train)(value)
+
+            def stage(module: MLP, value: Array, index: int = index, units: int = units) -> Array:
+                value = nn.Dense(
+                    units,
+                    dtype=computation_type(module.dtype),
+                    kernel_init=KERNEL_INITIALIZERS[module.kernel_init],
+                    name=f"dense_{index}",
+                )(value)
+                value = Normalization(
+                    module.normalization, dtype=module.dtype, name=f"normalization_{index}"
+                )(value, mode=mode)
+                value = ACTIVATIONS[module.activation](value)
+                return Dropout(module.dropout, name=f"dropout_{index}")(value, mode=mode)
+
+            value = run_stage(self, stage, value, remat=self.remat)
             self.sow("layers", f"stage_{index}", value)
         return value
 
@@ -66,6 +78,7 @@ class TaskHead(nn.Module):
         activation: A key of `ACTIVATIONS`, after each hidden layer.
         kernel_init: A key of `KERNEL_INITIALIZERS`.
         dropout: Share of the units set to zero after each hidden layer.
+        dtype: A name of `mode.DTYPES`; the logits are computed in float32 under both.
     """
 
     num_classes: int
@@ -73,16 +86,17 @@ class TaskHead(nn.Module):
     activation: str = "relu"
     kernel_init: str = "lecun_normal"
     dropout: float = 0.0
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(
-        self, features: Float[Array, "batch feature"], *, train: bool
+        self, features: Float[Array, "batch feature"], *, mode: Mode
     ) -> Float[Array, "batch class"]:
         """Computes logits.
 
         Args:
             features: Output of the feature extractor.
-            train: Whether dropout is in training mode.
+            mode: Which parts behave as in training.
 
         Returns:
             Unnormalised log-probabilities.
@@ -92,8 +106,10 @@ class TaskHead(nn.Module):
             self.activation,
             kernel_init=self.kernel_init,
             dropout=self.dropout,
+            dtype=self.dtype,
             name="hidden",
-        )(features, train=train)
+        )(features, mode=mode)
+        # The parameters are float32 at least, so that the product is too.
         return nn.Dense(
             self.num_classes, name="logits", kernel_init=KERNEL_INITIALIZERS[self.kernel_init]
         )(value)

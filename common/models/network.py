@@ -5,56 +5,79 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from common.legal import check_count, check_keys, check_name, check_number
 from common.models.cnn import CNN
 from common.models.lenet import LeNet
-from common.models.mlp import MLP, TaskHead
+from common.models.mlp import ACTIVATIONS, KERNEL_INITIALIZERS, MLP, TaskHead
+from common.models.mode import DTYPES
 from common.models.normalization import LAYER_OF_POLICY, Network
+from common.models.svhn_net import SVHNNet
 
-FEATURE_EXTRACTORS = {"mlp": MLP, "lenet": LeNet, "cnn": CNN}
+FEATURE_EXTRACTORS = {"mlp": MLP, "lenet": LeNet, "cnn": CNN, "svhn_net": SVHNNet}
+
+# These begin with a convolution; the others also take vectors.
+OF_PICTURES = ("cnn", "lenet", "svhn_net")
+
+# What the config sets for all modules alike, or the task.
+_NOT_OPTIONS = {"parent", "name", "normalization", "num_classes", "dtype", "remat"}
+_NAMES = {"activation": ACTIVATIONS, "kernel_init": KERNEL_INITIALIZERS}
 
 
 def make_network(config: Mapping[str, Any], num_classes: int) -> Network:
     """Builds the network of a config.
 
     Args:
-        config: `config.model`: `name`, `normalization`, `options` (attributes of the feature
-            extractor) and `task_head` (attributes of the head).
+        config: `config.model`: `name`, `normalization`, `dtype`, `remat`, `options` (attributes of
+            the feature extractor) and `task_head` (attributes of the head).
         num_classes: Number of logits.
 
     Returns:
         The network; nothing is initialised yet.
 
     Raises:
-        ValueError: An unknown model, policy or option.
+        ValueError: An unknown model, policy, type or option.
     """
     name, policy = config["name"], config["normalization"]
-    if name not in FEATURE_EXTRACTORS:
-        raise ValueError(
-            f"config.model.name is {name!r}; legal are {', '.join(sorted(FEATURE_EXTRACTORS))}"
-        )
-    if policy not in LAYER_OF_POLICY:
-        raise ValueError(
-            f"config.model.normalization is {policy!r}; legal are {', '.join(LAYER_OF_POLICY)}"
-        )
+    check_name("config.model.name", name, FEATURE_EXTRACTORS)
+    check_name("config.model.normalization", policy, LAYER_OF_POLICY)
+    check_name("config.model.dtype", config["dtype"], DTYPES)
     extractor = FEATURE_EXTRACTORS[name]
     options = _attributes("config.model.options", config["options"], extractor)
     head = _attributes("config.model.task_head", config["task_head"], TaskHead)
     return Network(
-        extractor(normalization=LAYER_OF_POLICY[policy], **options),
-        TaskHead(num_classes=num_classes, **head),
+        extractor(
+            normalization=LAYER_OF_POLICY[policy],
+            dtype=config["dtype"],
+            remat=config["remat"],
+            **options,
+        ),
+        TaskHead(num_classes=num_classes, dtype=config["dtype"], **head),
         policy,
     )
 
 
 def _attributes(key: str, options: Mapping[str, Any], module: type) -> dict[str, Any]:
-    """Checks that every option is an attribute of the module that the config may set."""
-    legal = set(module.__dataclass_fields__) - {"parent", "name", "normalization", "num_classes"}
-    unknown = sorted(set(options) - legal)
-    if unknown:
-        raise ValueError(
-            f"{key}.{unknown[0]} is unknown to {module.__name__}; "
-            f"legal are {', '.join(sorted(legal)) or 'none'}"
-        )
-    return {
-        name: tuple(value) if isinstance(value, list) else value for name, value in options.items()
-    }
+    """Checks that every option is an attribute of the module, and of its kind."""
+    fields = module.__dataclass_fields__
+    check_keys(key, options, sorted(set(fields) - _NOT_OPTIONS))
+    for name, value in options.items():
+        default = fields[name].default
+        if isinstance(default, tuple) != isinstance(value, list | tuple):
+            kind = f"a list, such as ({value!r},)"
+            if not isinstance(default, tuple):
+                kind = f"a single value, such as {default!r}"
+            raise ValueError(f"{key}.{name} is {value!r}; it must be {kind}")
+    return {name: _checked(f"{key}.{name}", name, value) for name, value in options.items()}
+
+
+def _checked(key: str, name: str, value: Any) -> Any:
+    """Refuses what no layer can have: sizes below 1, shares outside [0, 1), unknown names."""
+    if isinstance(value, list | tuple):
+        return tuple(_checked(f"{key}[{i}]", name, entry) for i, entry in enumerate(value))
+    if name in _NAMES:
+        check_name(key, value, _NAMES[name])
+    elif name == "dropout":
+        check_number(key, value, below=1.0)
+    elif name in ("hidden", "channels"):
+        check_count(key, value)
+    return value

@@ -9,6 +9,7 @@ comparison:
   last.
 - `per_domain`: a pass a domain and a running statistic a domain; a picture is evaluated with the
   statistic of its own domain.
+- `frozen`: every pass uses the statistics that were loaded with the weights and leaves them alone.
 - `group`: group normalisation; there is no statistic, and no domain influences another.
 - `none`: no normalisation layer.
 """
@@ -25,17 +26,22 @@ from flax import traverse_util
 from jaxtyping import Array, Float, Key
 
 from common.method import Outputs, Variables, fold_in_name
+from common.models.mode import EVALUATION, TRAINING, Mode, computation_type
+from common.training.parallel import REPLICA, collect, enter, num_replicas, own_rows
 
 LAYER_OF_POLICY = {
     "joint": "batch",
     "separate": "batch",
     "per_domain": "batch",
+    "frozen": "batch",
     "group": "group",
     "none": "none",
 }
 
 # Labelled target pictures are target pictures: they share its statistic.
 STATISTIC_OF_DOMAIN = {"source": "source", "target": "target", "target_labelled": "target"}
+
+ROOTS = ("feature_extractor", "task_head")
 
 
 class Normalization(nn.Module):
@@ -45,27 +51,45 @@ class Normalization(nn.Module):
         layer: `batch`, `group` or `none`, a value of `LAYER_OF_POLICY`.
         groups: Number of groups of channels, for `group`.
         momentum: Weight of the past in the running statistics, for `batch`.
+        dtype: A name of `mode.DTYPES`; statistics are float32 under both.
     """
 
     layer: str
     groups: int = 4
     momentum: float = 0.9
+    dtype: str = "float32"
 
     @nn.compact
-    def __call__(self, maps: Float[Array, "batch *axes"], *, train: bool) -> Array:
+    def __call__(self, maps: Float[Array, "batch *axes"], *, mode: Mode) -> Array:
         """Normalises the last axis.
 
         Args:
             maps: Activations, channels last.
-            train: Whether `batch` normalises by the batch and updates its statistics.
+            mode: `batch_statistics` and `is_split` are read.
 
         Returns:
             Activations of the same shape.
+
+        Raises:
+            ValueError: The channels cannot be divided into groups.
         """
+        dtype = computation_type(self.dtype)
         if self.layer == "batch":
-            return nn.BatchNorm(use_running_average=not train, momentum=self.momentum)(maps)
+            return nn.BatchNorm(
+                use_running_average=not mode.batch_statistics,
+                momentum=self.momentum,
+                dtype=dtype,
+                # Without the axis each copy under pmap would normalise by its own rows.
+                axis_name=REPLICA if mode.batch_statistics and mode.is_split else None,
+            )(maps)
         if self.layer == "group":
-            return nn.GroupNorm(num_groups=self.groups)(maps)
+            if maps.shape[-1] % self.groups:
+                raise ValueError(
+                    f"group normalisation divides the units of a layer into {self.groups} groups, "
+                    f"but {'/'.join(self.path)} has {maps.shape[-1]} units; choose a multiple of "
+                    f"{self.groups} in config.model.options, or another config.model.normalization"
+                )
+            return nn.GroupNorm(num_groups=self.groups, dtype=dtype)(maps)
         return maps
 
 
@@ -73,8 +97,8 @@ class Network(NamedTuple):
     """A feature extractor, a task head, and the policy under which they run.
 
     Attributes:
-        feature_extractor: `(images, *, train) -> features`.
-        task_head: `(features, *, train) -> logits`.
+        feature_extractor: `(images, *, mode) -> features`.
+        task_head: `(features, *, mode) -> logits`.
         policy: A key of `LAYER_OF_POLICY`.
     """
 
@@ -89,24 +113,25 @@ def _apply(
     batch_stats: Mapping[str, Any],
     images: Array,
     *,
-    train: bool,
+    mode: Mode,
     key: Key[Array, ""] | None,
     layers: Sequence[str],
 ) -> tuple[Outputs, dict[str, Any]]:
-    """Runs the feature extractor and the head once over one array of pictures."""
-    mutable = (["batch_stats"] if train else []) + (["layers"] if layers else [])
+    """Runs the feature extractor and the head once over one array of pictures.
+
+    Whatever the layers compute in, losses see single precision or more.
+    """
+    mutable = (["batch_stats"] if mode.batch_statistics else []) + (["layers"] if layers else [])
     kept: dict[str, Any] = {}
     stats: dict[str, Any] = {}
     value = images
-    for root in ("feature_extractor", "task_head"):
+    for root in ROOTS:
         module = getattr(network, root)
         variables = {"params": params.get(root, {})}
         if root in batch_stats:
             variables["batch_stats"] = batch_stats[root]
         rngs = {} if key is None else {"dropout": fold_in_name(key, root)}
-        value, collections = module.apply(
-            variables, value, train=train, rngs=rngs, mutable=mutable or ["layers_unused"]
-        )
+        value, collections = module.apply(variables, value, mode=mode, rngs=rngs, mutable=mutable)
         if root == "feature_extractor":
             features = value
         sown: dict[str, Any] = traverse_util.flatten_dict(collections.get("layers", {}), sep="/")
@@ -118,7 +143,10 @@ def _apply(
         raise ValueError(
             f"no layer is named {missing[0]!r}; this network has {', '.join(sorted(kept))}"
         )
-    return Outputs(features, value, {name: kept[name] for name in layers}), stats
+    outputs = Outputs(features, value, {name: kept[name] for name in layers})
+    return jax.tree.map(
+        lambda array: array.astype(jnp.promote_types(array.dtype, jnp.float32)), outputs
+    ), stats
 
 
 def initialize(
@@ -136,10 +164,10 @@ def initialize(
     """
     pictures = next(iter(images.values()))
     extractor = network.feature_extractor.init(
-        fold_in_name(key, "feature_extractor"), pictures, train=False
+        fold_in_name(key, "feature_extractor"), pictures, mode=EVALUATION
     )
-    features = network.feature_extractor.apply(extractor, pictures, train=False)
-    head = network.task_head.init(fold_in_name(key, "task_head"), features, train=False)
+    features = network.feature_extractor.apply(extractor, pictures, mode=EVALUATION)
+    head = network.task_head.init(fold_in_name(key, "task_head"), features, mode=EVALUATION)
     roots = {"feature_extractor": extractor, "task_head": head}
     params = {root: drawn.get("params", {}) for root, drawn in roots.items()}
     stats = {root: drawn["batch_stats"] for root, drawn in roots.items() if "batch_stats" in drawn}
@@ -169,17 +197,22 @@ def forward(
     Returns:
         Outputs by domain, and the updated running statistics.
     """
-    params, batch_stats = variables["params"], variables["batch_stats"]
+    params, batch_stats = _network_params(variables), variables["batch_stats"]
+    mode = TRAINING._replace(batch_statistics=network.policy != "frozen")
+
+    def run(pictures, batch_stats, key):
+        def apply(params, pictures, mode):
+            return _apply(network, params, batch_stats, pictures, mode=mode, key=key, layers=layers)
+
+        copies = num_replicas()
+        if copies == 1 or pictures.shape[0] % copies:
+            # Rows that cannot be shared out evenly pass through every copy.
+            return apply(params, pictures, mode)
+        outputs, stats = apply(enter(params), own_rows(pictures), mode._replace(is_split=True))
+        return collect(outputs), stats
+
     if network.policy == "joint":
-        together, stats = _apply(
-            network,
-            params,
-            batch_stats,
-            jnp.concatenate(list(images.values())),
-            train=True,
-            key=key,
-            layers=layers,
-        )
+        together, stats = run(jnp.concatenate(list(images.values())), batch_stats, key)
         outputs, start = {}, 0
         for domain, pictures in images.items():
             part = slice(start, start + pictures.shape[0])
@@ -189,16 +222,12 @@ def forward(
 
     outputs, updates = {}, {}
     for domain, pictures in images.items():
-        statistic = STATISTIC_OF_DOMAIN[domain]
-        outputs[domain], updates[domain] = _apply(
-            network,
-            params,
-            batch_stats[statistic] if network.policy == "per_domain" else batch_stats,
-            pictures,
-            train=True,
-            key=fold_in_name(key, domain),
-            layers=layers,
-        )
+        own = batch_stats
+        if network.policy == "per_domain":
+            own = batch_stats[STATISTIC_OF_DOMAIN[domain]]
+        outputs[domain], updates[domain] = run(pictures, own, fold_in_name(key, domain))
+    if network.policy == "frozen":
+        return outputs, batch_stats
     if network.policy == "per_domain":
         merged = dict(batch_stats)
         for statistic in dict.fromkeys(STATISTIC_OF_DOMAIN[domain] for domain in images):
@@ -207,6 +236,11 @@ def forward(
             )
         return outputs, merged
     return outputs, _average(list(updates.values()))
+
+
+def _network_params(variables: Variables) -> dict[str, Any]:
+    """Leaves out the parameters of terms."""
+    return {root: tree for root, tree in variables["params"].items() if root in ROOTS}
 
 
 def _average(trees: list[Any]) -> Any:
@@ -239,6 +273,6 @@ def predict(
     if network.policy == "per_domain":
         batch_stats = batch_stats.get(STATISTIC_OF_DOMAIN[domain], next(iter(batch_stats.values())))
     outputs, _ = _apply(
-        network, variables["params"], batch_stats, images, train=False, key=None, layers=layers
+        network, variables["params"], batch_stats, images, mode=EVALUATION, key=None, layers=layers
     )
     return outputs

@@ -16,6 +16,8 @@ PATTERNS = (
     r"alignment\.\w+\.(weight|strength|gamma)",
 )
 _TABLE = re.compile("|".join(f"(?:{pattern})" for pattern in PATTERNS))
+# Seeds of the data: every run of a program has arrays of one shape, whatever is in them.
+_DATA = re.compile(r"data\.(split_seed|\w+\.seed)")
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -58,14 +60,14 @@ def structure(config: Mapping[str, Any]) -> dict[str, Any]:
         config: The resolved config.
 
     Returns:
-        Values by dotted path, without the traced ones, without `runtime`, and without the seed of
-        the split, which is data; of the parent run only whether there is one. Runs with equal
-        structure can train in one program.
+        Values by dotted path, without the traced ones, without `runtime`, and without the seeds
+        of splits and of drawn examples, which are data; of the parent run only whether there is
+        one. Runs with equal structure can train in one program.
     """
     return {
         path: bool(value) if path == "init_from.run" else value
         for path, value in flatten(config)
         if not _TABLE.fullmatch(path)
         and not path.startswith("runtime.")
-        and path != "data.split_seed"
+        and not _DATA.fullmatch(path)
     }

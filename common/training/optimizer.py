@@ -1,14 +1,15 @@
 """From a config to Optax updates: what is trained, how fast, and how clipped.
 
 Each parameter root has an optimizer state and a clip norm of its own, so that a discriminator's
-gradient cannot shrink the task head's step. The transformation is rebuilt inside the step from
+gradient cannot shrink the task head's step. The norm of each unit's incoming weights can be limited
+after every update. The transformation is rebuilt inside the step from
 traced values, so rates and decays may differ between the members of a population.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +18,7 @@ import optax
 from flax import traverse_util
 from jaxtyping import Array, ArrayLike, Float
 
+from common.legal import check_name
 from common.method import HParams
 
 
@@ -81,7 +83,7 @@ class Optimizer(NamedTuple):
         update: `(gradients, state, trainable, *, progress, hparams) -> (trainable, state)`; takes
             the trees of any subset of the roots and leaves the state of the others alone.
         learning_rate: `(progress, hparams) -> rate`, before the groups' factors.
-        summary: One line a parameter: path, shape, group or frozen, decayed or not.
+        summary: One line a parameter: path, shape, group or frozen, decayed or not, limited or not.
     """
 
     split: Callable[[Mapping[str, Any]], tuple[dict[str, Any], dict[str, Any]]]
@@ -118,33 +120,67 @@ def merge(trainable: Mapping[str, Any], frozen: Mapping[str, Any]) -> dict[str, 
     )
 
 
-def _match(patterns: Mapping[str, str], paths: list[str]) -> dict[str, str]:
+def _join(root: str, keys: tuple[Any, ...]) -> str:
+    """Returns a parameter's path from its root and its keys within that root's tree."""
+    return "/".join([root, *(key.key for key in keys)])
+
+
+def _match(
+    patterns: Mapping[str, Any], paths: list[str], frozen: Collection[str] = ()
+) -> dict[str, str]:
     """Gives each path the name of the first pattern that matches all of it.
 
     Args:
         patterns: Regular expressions by name; the name is the config key they stand at.
         paths: Parameter paths.
+        frozen: Paths that no pattern may stand for, for messages.
 
     Returns:
         Names by path; paths without a match are left out.
 
     Raises:
-        ValueError: A pattern that is no regular expression, or that matches no path.
+        ValueError: A pattern that is no text, no regular expression, or that matches no path.
     """
     matched: dict[str, str] = {}
     for name, pattern in patterns.items():
+        if not isinstance(pattern, str):
+            raise ValueError(f"{name} is {pattern!r}; it must be text, a regular expression")
         try:
             expression = re.compile(pattern)
         except re.error as error:
             raise ValueError(f"{name}: {pattern!r} is no regular expression: {error}") from None
         hits = [path for path in paths if expression.fullmatch(path)]
         if not hits:
+            other = " but frozen ones" if any(map(expression.fullmatch, frozen)) else ""
             raise ValueError(
-                f"{name}: {pattern!r} matches no parameter; the paths are {', '.join(paths)}"
+                f"{name}: {pattern!r} matches no parameter{other}; the paths are {', '.join(paths)}"
             )
         for path in hits:
             matched.setdefault(path, name)
     return matched
+
+
+def limit_units(
+    weights: Float[Array, "*inputs unit"], radius: float
+) -> Float[Array, "*inputs unit"]:
+    """Projects the incoming weights of each unit onto the ball around 0.
+
+    Args:
+        weights: Weights, units last.
+        radius: Largest Euclidean norm of one unit's weights.
+
+    Returns:
+        The weights; those of a unit within the ball are the same bit for bit.
+
+    References:
+        Srivastava et al., Dropout: A Simple Way to Prevent Neural Networks from Overfitting, JMLR
+        15 (2014), section 5.1.
+    """
+    units = weights.reshape(-1, weights.shape[-1])
+    limited = jax.vmap(optax.projections.projection_l2_ball, (1, None), 1)(units, radius)
+    # The projection multiplies all units; a factor of 1 may come out rounded.
+    outside = jnp.linalg.norm(units, axis=0, keepdims=True) > radius
+    return jnp.where(outside, limited, units).reshape(weights.shape)
 
 
 def make_optimizer(config: Mapping[str, Any], params: Mapping[str, Any]) -> Optimizer:
@@ -161,10 +197,7 @@ def make_optimizer(config: Mapping[str, Any], params: Mapping[str, Any]) -> Opti
         ValueError: An unknown name or schedule, a pattern without a match, nothing left to train.
     """
     for key, legal in (("name", NAMES), ("schedule", SCHEDULES)):
-        if config[key] not in legal:
-            raise ValueError(
-                f"config.optimizer.{key} is {config[key]!r}; legal are {', '.join(legal)}"
-            )
+        check_name(f"config.optimizer.{key}", config[key], legal)
     leaves = dict(sorted(paths_of(params).items()))
     paths = list(leaves)
     frozen = _match(
@@ -183,8 +216,14 @@ def make_optimizer(config: Mapping[str, Any], params: Mapping[str, Any]) -> Opti
             for name, group in config["groups"].items()
         },
         trained,
+        frozen,
     )
     decayed = _match({"config.optimizer.decay": config["decay"]}, paths) if config["decay"] else {}
+    limited = (
+        _match({"config.optimizer.max_norm_pattern": config["max_norm_pattern"]}, trained, frozen)
+        if config["max_norm"]
+        else {}
+    )
     schedule = SCHEDULES[config["schedule"]]
 
     def split(params):
@@ -218,7 +257,7 @@ def make_optimizer(config: Mapping[str, Any], params: Mapping[str, Any]) -> Opti
         decay = optax.add_decayed_weights(
             hparams["optimizer.weight_decay"],
             mask=lambda tree: jax.tree.map_with_path(
-                lambda path, _: "/".join([root, *(key.key for key in path)]) in decayed, tree
+                lambda keys, _: _join(root, keys) in decayed, tree
             ),
         )
         adam = optax.scale_by_adam(
@@ -246,14 +285,20 @@ def make_optimizer(config: Mapping[str, Any], params: Mapping[str, Any]) -> Opti
             step, new_state[root] = transformation(root, progress, hparams).update(
                 gradient, state[root], trainable[root]
             )
-            new_params[root] = optax.apply_updates(trainable[root], step)
+            new_params[root] = jax.tree.map_with_path(
+                lambda keys, leaf, root=root: (
+                    limit_units(leaf, config["max_norm"]) if _join(root, keys) in limited else leaf
+                ),
+                optax.apply_updates(trainable[root], step),
+            )
         return new_params, new_state
 
     def describe(path, leaf):
         group = groups.get(path, "").removeprefix("config.optimizer.groups.")
         group = f"trained in group {group.removesuffix('.pattern')}" if group else "trained"
         how = "frozen" if path in frozen else group
-        return f"{path} {tuple(leaf.shape)} {how}{' decayed' if path in decayed else ''}"
+        limit = f", each unit's norm at most {config['max_norm']:g}" if path in limited else ""
+        return f"{path} {tuple(leaf.shape)} {how}{' decayed' if path in decayed else ''}{limit}"
 
     summary = tuple(describe(path, leaf) for path, leaf in leaves.items())
     return Optimizer(split, init, update, learning_rate, summary)

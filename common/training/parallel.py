@@ -1,12 +1,33 @@
-"""Where the members of a population live. Nothing else in the project touches devices."""
+"""Devices: where members and batches live. Nothing else in the project touches devices.
+
+The members of a population are spread over the devices and never communicate. A lone run spreads
+the rows of its batches instead, in one of two modes that compute the same numbers:
+
+- `jit`: one program over a mesh; the compiler splits the work along the batch.
+- `pmap`: a copy of the program on each device. Every copy holds the whole batch and the whole
+  loss; only the passes through the network are split, by `own_rows` before and `collect` after.
+
+Under both, a loss sees the global batch, so losses that are no means over examples (covariances,
+class confusion, optimal transport) are those of one device.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jaxtyping import Array
+
+MODES = ("jit", "pmap")
+
+# The name of the copies' axis under pmap; outside, it does not exist.
+REPLICA = "replica"
 
 
 class Placement(NamedTuple):
@@ -15,36 +36,67 @@ class Placement(NamedTuple):
     Attributes:
         members: Sharding of arrays with a leading axis of members.
         shared: Sharding of arrays that all members read.
-        kinds: Names of the devices in use.
+        batch: Sharding of the rows of a lone run's batch; None where they are not split, or are
+            split by `pmap`.
+        mode: `jit` or `pmap`.
+        devices: The devices in use.
     """
 
     members: NamedSharding
     shared: NamedSharding
-    kinds: tuple[str, ...]
+    batch: NamedSharding | None
+    mode: str
+    devices: tuple[Any, ...]
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names the devices in use."""
+        return tuple(str(device.device_kind) for device in self.devices)
 
 
-def make_placement(num_members: int, max_devices: int) -> Placement:
-    """Spreads members evenly over devices.
-
-    Members never communicate, so a plain jit over this sharding makes no collectives.
+def make_placement(
+    num_members: int, max_devices: int, batch_size: int = 1, mode: str = "jit"
+) -> Placement:
+    """Spreads the members of a population, or the batch of a lone run, evenly over devices.
 
     Args:
         num_members: Size of the population.
-        max_devices: How many devices may be used; 0 for all there are.
+        max_devices: How many devices may be used; 0 for as many as help: all accelerators, the
+            cores of a processor only for the members of a population, since a single small
+            network is slower on cores that have to wait for each other.
+        batch_size: Rows of a batch, a domain.
+        mode: `jit` or `pmap`.
 
     Returns:
-        A placement over the largest number of devices that divides the members.
+        A placement over the largest number of devices that divides the members, or the batch.
+
+    Raises:
+        ValueError: An unknown mode, more devices than there are, or `pmap` for a population.
     """
+    if mode not in MODES:
+        raise ValueError(f"config.runtime.parallel is {mode!r}; legal are {', '.join(MODES)}")
+    if mode == "pmap" and num_members > 1:
+        raise ValueError(
+            f"config.runtime.parallel is 'pmap', which trains one run at a time, but {num_members} "
+            "runs were packed into one program; use 'jit'"
+        )
     available = jax.devices()
-    available = available[:max_devices] if max_devices else available
-    count = max(n for n in range(1, len(available) + 1) if num_members % n == 0)
-    mesh = jax.make_mesh(
-        (count,), ("member",), axis_types=(AxisType.Auto,), devices=available[:count]
-    )
-    kinds = tuple(str(device.device_kind) for device in available[:count])
-    return Placement(
-        NamedSharding(mesh, PartitionSpec("member")), NamedSharding(mesh, PartitionSpec()), kinds
-    )
+    if not 0 <= max_devices <= len(available):
+        raise ValueError(
+            f"config.runtime.devices is {max_devices}; this machine has {len(available)} "
+            "(0 stands for all)"
+        )
+    if max_devices == 0 and num_members == 1 and available[0].platform == "cpu":
+        max_devices = 1
+    available = available[: max_devices or None]
+    divided = num_members if num_members > 1 else batch_size
+    count = max(n for n in range(1, len(available) + 1) if divided % n == 0)
+    devices = tuple(available[:count])
+    mesh = jax.make_mesh((count,), ("row",), axis_types=(AxisType.Auto,), devices=devices)
+    rows, whole = NamedSharding(mesh, PartitionSpec("row")), NamedSharding(mesh, PartitionSpec())
+    alone = num_members == 1
+    split = alone and count > 1 and mode == "jit"
+    return Placement(whole if alone else rows, whole, rows if split else None, mode, devices)
 
 
 def place(tree: Any, sharding: NamedSharding) -> Any:
@@ -58,6 +110,192 @@ def place(tree: Any, sharding: NamedSharding) -> Any:
         The same tree on the devices.
     """
     return jax.device_put(tree, sharding)
+
+
+def split_rows(tree: Any, placement: Placement | None) -> Any:
+    """Tells the compiler to split rows over devices.
+
+    Without this, every device would repeat the work of all.
+
+    Args:
+        tree: Arrays inside a compiled function, rows first.
+        placement: Where the program runs; None for one device.
+
+    Returns:
+        The same tree. Arrays whose rows cannot be split evenly are left alone.
+    """
+    if placement is None or placement.batch is None:
+        return tree
+    return jax.tree.map(
+        lambda leaf: (
+            jax.lax.with_sharding_constraint(leaf, placement.batch)
+            if leaf.shape[0] % len(placement.devices) == 0
+            else leaf
+        ),
+        tree,
+    )
+
+
+def place_block(block: np.ndarray, placement: Placement | None) -> Array:
+    """Puts pictures read on the host where the program expects them.
+
+    Args:
+        block: `[member, step, row, ...]`; of the rows those of `process_rows`.
+        placement: Where the program runs; None for one device.
+
+    Returns:
+        The block of all processes, split over devices along members or rows.
+    """
+    if placement is None:
+        return jnp.asarray(block)
+    if placement.batch is None:
+        return place(block, placement.members)
+    sharding = NamedSharding(placement.batch.mesh, PartitionSpec(None, None, "row"))
+    return jax.make_array_from_process_local_data(sharding, block)
+
+
+def process_rows(num_rows: int, placement: Placement | None) -> slice:
+    """Says which rows of a batch the devices of this process work on.
+
+    Args:
+        num_rows: Rows of the whole batch.
+        placement: Where the program runs; None for one device.
+
+    Returns:
+        Consecutive rows: all of them where this process is the only one.
+    """
+    if placement is None or placement.batch is None:
+        return slice(0, num_rows)
+    parts = placement.batch.addressable_devices_indices_map((num_rows,)).values()
+    bounds = [part[0].indices(num_rows) for part in parts if part is not None]
+    return slice(min(start for start, *_ in bounds), max(stop for _, stop, _ in bounds))
+
+
+def on_host():
+    """Runs what is inside on the processor, whatever the accelerator is busy with."""
+    return jax.default_device(jax.local_devices(backend="cpu")[0])
+
+
+def compile_training(function: Callable, placement: Placement | None) -> Callable:
+    """Compiles a training function `(state, *others) -> (state, ...)`; the state is donated.
+
+    Args:
+        function: A pure function. Under `pmap` it runs once a device, and every copy returns the
+            same values.
+        placement: Where it runs; None for one device.
+
+    Returns:
+        The compiled function.
+    """
+    if placement is None or placement.mode == "jit":
+        return jax.jit(function, donate_argnums=0)
+    count = len(placement.devices)
+
+    def on_replica(number, state, others):
+        del number
+        return function(state, *others)
+
+    replicas = jax.pmap(
+        on_replica,
+        axis_name=REPLICA,
+        in_axes=(0, None, None),
+        out_axes=None,
+        devices=placement.devices,
+        donate_argnums=1,
+    )
+    return lambda state, *others: replicas(jnp.arange(count), state, others)
+
+
+def num_replicas() -> int:
+    """Counts the copies that share a batch: 1 outside `pmap`."""
+    try:
+        return jax.lax.axis_size(REPLICA)
+    except NameError:
+        return 1
+
+
+# Each of the four maps below is the other's derivative, in pairs: a cotangent is treated as the
+# value that it belongs to. All derivatives of a loss, of any order, are then those of the global
+# batch, on every copy; the transposes that JAX has for its collectives would count the loss once
+# a copy.
+
+
+def _pair(forward: Callable, backward: Callable) -> tuple[Callable, Callable]:
+    """Makes two linear maps that are each other's transpose."""
+
+    @jax.custom_vjp
+    def first(value):
+        return forward(value)
+
+    @jax.custom_vjp
+    def second(value):
+        return backward(value)
+
+    first.defvjp(lambda value: (forward(value), None), lambda _, cotangent: (second(cotangent),))
+    second.defvjp(lambda value: (backward(value), None), lambda _, cotangent: (first(cotangent),))
+    return first, second
+
+
+def _slice(value: Array) -> Array:
+    rows = value.shape[0] // num_replicas()
+    return jax.lax.dynamic_slice_in_dim(value, jax.lax.axis_index(REPLICA) * rows, rows)
+
+
+def _gather(value: Array) -> Array:
+    return jax.lax.all_gather(value, REPLICA, tiled=True)
+
+
+_own_rows, _collect = _pair(_slice, _gather)
+_enter, _ = _pair(lambda value: value, partial(jax.lax.psum, axis_name=REPLICA))
+
+
+def own_rows(tree: Any) -> Any:
+    """Keeps the rows of this copy.
+
+    Args:
+        tree: Arrays over the global batch; the number of copies divides their rows.
+
+    Returns:
+        The rows of this copy under `pmap`, else the same tree.
+    """
+    return jax.tree.map(_own_rows, tree) if num_replicas() > 1 else tree
+
+
+def collect(tree: Any) -> Any:
+    """Puts the rows of all copies together.
+
+    Args:
+        tree: Arrays over the rows of a copy.
+
+    Returns:
+        Arrays over the global batch under `pmap`, else the same tree.
+    """
+    return jax.tree.map(_collect, tree) if num_replicas() > 1 else tree
+
+
+def enter(params: Any) -> Any:
+    """Hands parameters to a pass over the rows of a copy; their gradients are summed over copies.
+
+    Args:
+        params: Parameters, the same on every copy.
+
+    Returns:
+        The same parameters.
+    """
+    return jax.tree.map(_enter, params) if num_replicas() > 1 else params
+
+
+def draw_rows(draw: Callable[[tuple[int, ...]], Array], shape: tuple[int, ...]) -> Array:
+    """Draws random numbers that do not depend on how many copies share a batch.
+
+    Args:
+        draw: From a shape to an array, such as a function of `jax.random` with its key.
+        shape: The shape wanted on this copy, rows first.
+
+    Returns:
+        This copy's rows of what is drawn for the global batch.
+    """
+    return own_rows(draw((shape[0] * num_replicas(), *shape[1:])))
 
 
 def use_processor_cores() -> None:

@@ -7,25 +7,26 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
-from common.data.augment import make_augment
-from common.data.pipeline import check_sizes, indices, scale_images
+from common.data.pipeline import check_sizes, indices
+from common.data.stream import StepReader, Stream, read_blocks
 from common.evaluation.metric import confusion_matrix, mean_loss
-from common.evaluation.output import outputs_over
+from common.evaluation.output import batches_of, outputs_over, scan
 from common.evaluation.scores.score import SCORES
-from common.method import Method, check_needs, fold_in_name
+from common.method import Method, Outputs, check_needs, fold_in_name
+from common.training import parallel
+from common.training.batch import ROLE_OF_DOMAIN, Tables, make_assemble, prepare
+from common.training.hparam import make_hparams
 from common.training.optimizer import Optimizer, make_optimizer
 from common.training.state import HEALTHY, State, create, evaluated_variables_of, keep
 from common.training.step import make_train_step
 
-# Labelled target examples are drawn from the target's training split.
-ROLE_OF_DOMAIN = {"source": "source", "target": "target", "target_labelled": "target"}
 EVALUATED_SPLITS = (("source", "val"), ("target", "val"), ("target", "test"))
 
-CENTERS = ("none", "source")
-
-Tables = Mapping[str, Any]
+# Arrays of a role's table of which every member has its own.
+OF_MEMBERS = ("train", "val", "test", "mean")
 
 
 class Program(NamedTuple):
@@ -39,6 +40,9 @@ class Program(NamedTuple):
         keep: `(state, {rule: bool}) -> state`, keeps the current variables where true.
         refresh: `(state, tables) -> state`, the method's refresh over whole training splits.
         outputs: `(state, tables, role, split) -> Outputs` over a whole split.
+        predict: `(state, tables, images, role) -> Outputs` of stored pictures that all members
+            see, `[example, ...]`.
+        close: Stops whatever reads ahead.
         optimizer: The optimizer, for its summary.
         refresh_every: Steps between refreshes; 0 for none.
     """
@@ -48,7 +52,9 @@ class Program(NamedTuple):
     evaluate: Callable[[State, Tables], dict[str, dict[str, Array]]]
     keep: Callable[[State, Mapping[str, Any]], State]
     refresh: Callable[[State, Tables], State]
-    outputs: Callable[..., Any]
+    outputs: Callable[[State, Tables, str, str], Outputs]
+    predict: Callable[[State, Tables, Any, str], Outputs]
+    close: Callable[[], None]
     optimizer: Optimizer
     refresh_every: int
 
@@ -83,82 +89,52 @@ def over_members(function: Callable, num_members: int, in_axes: tuple[Any, ...])
 
 
 def make_program(
-    method: Method, config: Mapping[str, Any], tables: Tables, num_members: int, rules: tuple
+    method: Method,
+    config: Mapping[str, Any],
+    tables: Tables,
+    num_members: int,
+    rules: tuple[str, ...],
+    *,
+    stream: Stream | None = None,
+    placement: parallel.Placement | None = None,
 ) -> Program:
     """Builds the program of a population.
 
     Args:
         method: The method, the same for all members.
         config: The resolved config of any member; only its structure is read.
-        tables: By role (`source`, `target`): `image`, `label` and `maximum` shared by all
-            members, and the rows of `train`, `val` and `test` with a leading axis of members.
+        tables: By role (`source`, `target`): `label` and `maximum` shared by all members, and
+            with a leading axis of members the rows of `train`, `val` and `test` and, for the
+            source, `mean`; where pictures are resident also `image`, shared.
         num_members: Size of the population.
         rules: Selection rules for which variables are kept.
+        stream: The pictures, where they stay on the host.
+        placement: Where the program runs; None for one device.
 
     Returns:
-        The program.
+        The program. Both places of the pictures, and every placement, see the same batches.
 
     Raises:
         ValueError: Something in the config does not fit the method or the data.
     """
     check_needs(method.needs)
-    if config["data"]["center"] not in CENTERS:
-        raise ValueError(
-            f"config.data.center is {config['data']['center']!r}; legal are {', '.join(CENTERS)}"
-        )
-    data, average = config["data"], bool(config["optimizer"]["ema_decay"])
-    augment = make_augment(data["augment"])
-    augment_strongly = make_augment(data["strong_augment"])
-    if (
-        any("strong_image" in fields for fields in method.needs.values())
-        and not (data["strong_augment"])
-    ):
-        raise ValueError("the method needs strong_image, but config.data.strong_augment is empty")
-    batch_sizes = {domain: data["batch_size"] for domain in method.needs}
+    batch_sizes = {domain: config["data"]["batch_size"] for domain in method.needs}
     sizes = {domain: tables[ROLE_OF_DOMAIN[domain]]["train"].shape[1] for domain in method.needs}
     check_sizes(sizes, batch_sizes)
+    assemble = make_assemble(config["data"], method.needs)
+    images = stream.images if stream else {role: own["image"] for role, own in tables.items()}
     table_axes = {
-        role: {name: 0 if name in ("train", "val", "test") else None for name in table}
+        role: {name: 0 if name in OF_MEMBERS else None for name in table}
         for role, table in tables.items()
     }
 
-    def mean_of(tables):
-        """Averages the source's training pictures: no row's input may depend on the target."""
-        source = tables["source"]
-        if data["center"] == "none":
-            return jnp.zeros_like(source["maximum"])
-        pictures = scale_images(source["image"][source["train"]], source["maximum"])
-        return jnp.mean(pictures, axis=0, keepdims=True)
-
-    def gather(tables, mean, drawn, key):
-        batch = {}
-        for number, (domain, fields) in enumerate(method.needs.items()):
-            table = tables[ROLE_OF_DOMAIN[domain]]
-            rows = table["train"][drawn[domain]]
-            own = fold_in_name(key, domain)
-            images = scale_images(table["image"][rows], table["maximum"])
-            values = {
-                "image": augment(fold_in_name(own, "weak"), images) - mean,
-                "strong_image": augment_strongly(fold_in_name(own, "strong"), images) - mean,
-                "label": table["label"][rows],
-                "index": drawn[domain],
-                "domain": jnp.full(rows.shape, number, jnp.int32),
-            }
-            batch[domain] = {field: values[field] for field in fields}
-        return batch
-
-    def outputs_of(variables, tables, role, rows, domain):
-        table, mean = tables[role], mean_of(tables)
-
-        def predict(rows):
-            images = scale_images(table["image"][rows], table["maximum"]) - mean
-            return method.predict(variables, images, domain)
-
-        return outputs_over(predict, rows, config["runtime"]["evaluation_batch_size"])
-
     def first_batch(tables):
         drawn = {domain: jnp.arange(batch_sizes[domain]) for domain in method.needs}
-        return gather(tables, mean_of(tables), drawn, jax.random.key(0))
+        stored = {}
+        for domain, rows in drawn.items():
+            own = images[ROLE_OF_DOMAIN[domain]]
+            stored[domain] = jnp.zeros((*rows.shape, *own.shape[1:]), own.dtype)
+        return assemble(tables, drawn, stored, jax.random.key(0))
 
     shapes = jax.eval_shape(
         over_members(
@@ -185,104 +161,197 @@ def make_program(
             hparams["seed"],
             first_batch(tables),
             hparams,
-            average=average,
+            average=bool(config["optimizer"]["ema_decay"]),
             rules=rules,
         )
 
-    def chunk_one(state, tables, drawn, one):
-        mean = mean_of(tables)
+    def roll_back_one(after, before):
+        """Keeps a member that went wrong at its last good state; the others go on."""
+        healthy = after.health == HEALTHY
+        kept = jax.tree.map(lambda new, old: jnp.where(healthy, new, old), after, before)
+        return kept._replace(health=after.health)
 
-        def step_at(turn, state):
-            key = fold_in_name(jax.random.fold_in(state.key, state.step), "batch")
-            rows = jax.tree.map(lambda positions: positions[turn], drawn)
-            return train_step(state, gather(tables, mean, rows, key))
+    def chunk_one(state, key, tables, drawn, pictures, one):
+        def body(state, inputs):
+            rows, stored = inputs
+            if not stream:
+                for domain, positions in rows.items():
+                    table = tables[ROLE_OF_DOMAIN[domain]]
+                    stored[domain] = table["image"][table["train"][positions]]
+            rows, stored = parallel.split_rows((rows, stored), placement)
+            own = fold_in_name(jax.random.fold_in(key, state.step), "batch")
+            batch = parallel.split_rows(assemble(tables, rows, stored, own), placement)
+            state, metrics = train_step(state._replace(key=key), batch)
+            return state._replace(key=()), metrics
 
-        def body(turn, carry):
-            state, metrics = step_at(turn, carry[0])
-            return state, jax.tree.map(
-                lambda column, value: jax.lax.dynamic_update_index_in_dim(column, value, turn, 0),
-                *(carry[1], metrics),
-            )
+        after, metrics = scan(body, state, (drawn, pictures), one)
+        return (roll_back_one(after, state) if num_members > 1 else after), metrics
 
-        num_steps = jax.tree.leaves(drawn)[0].shape[0]
-        unset = jax.tree.map(
-            lambda leaf: jnp.zeros((num_steps, *leaf.shape), leaf.dtype),
-            jax.eval_shape(step_at, 0, state)[1],
-        )
-        # XLA inlines a loop that it knows to take one turn, and then rounds in another order. The
-        # length of a chunk must change no bit, so a single turn is hidden in a traced number.
-        turns = num_steps if num_steps > 1 else one
-        after, metrics = jax.lax.fori_loop(0, turns, body, (state, unset))
-        if num_members > 1:
-            # A member that went wrong stays at its last good state; the others go on.
-            healthy = after.health == HEALTHY
-            after = jax.tree.map(
-                lambda new, old: jnp.where(healthy, new, old), after, state
-            )._replace(health=after.health)
-        return after, metrics
+    def outputs_one(variables, tables, batches, one, role, logits_alone):
+        def predict(batch):
+            stored = batch if stream else tables[role]["image"][batch]
+            inputs = prepare(tables, role, parallel.split_rows(stored, placement))
+            outputs = method.predict(variables, inputs, role)
+            return outputs.logits if logits_alone else outputs
 
-    def evaluate_one(state, tables):
-        variables = evaluated_variables_of(state)
+        return outputs_over(predict, batches, one)
+
+    def summarize_one(logits, tables):
         result = {}
         for role, split in EVALUATED_SPLITS:
-            rows = tables[role][split]
-            outputs = outputs_of(variables, tables, role, rows, role)
-            labels = tables[role]["label"][rows]
+            own, labels = logits[f"{role}_{split}"], tables[role]["label"][tables[role][split]]
             result[f"{role}_{split}"] = {
-                "confusion": confusion_matrix(outputs.logits, labels),
-                "loss": mean_loss(outputs.logits, labels),
+                "confusion": confusion_matrix(own, labels),
+                "loss": mean_loss(own, labels),
             }
-            if (role, split) == ("target", "val"):
-                result["score"] = {name: score(outputs.logits) for name, score in SCORES.items()}
-        return result
+        target = logits["target_val"]
+        return result | {"score": {name: score(target) for name, score in SCORES.items()}}
 
-    def refresh_one(state, tables):
+    def refresh_one(state, tables, outputs):
         assert method.refresh is not None
-        variables = evaluated_variables_of(state)
         evidence = {}
         for domain, fields in method.needs.items():
             role = ROLE_OF_DOMAIN[domain]
             table, rows = tables[role], tables[role]["train"]
-            outputs = outputs_of(variables, tables, role, rows, domain)
-            evidence[domain] = {"features": outputs.features, "logits": outputs.logits}
+            evidence[domain] = {"features": outputs[role].features, "logits": outputs[role].logits}
             if "label" in fields:
                 evidence[domain]["label"] = table["label"][rows]
-            if "image" in fields:
-                images = scale_images(table["image"][rows], table["maximum"])
-                evidence[domain]["image"] = images - mean_of(tables)
+            if "image" in fields and not stream:
+                evidence[domain]["image"] = prepare(tables, role, table["image"][rows])
             if "index" in fields:
                 evidence[domain]["index"] = jnp.arange(rows.shape[0])
-        return state._replace(method_state=method.refresh(variables, evidence, state.hparams))
+        variables = evaluated_variables_of(state)
+        try:
+            return method.refresh(variables, evidence, state.hparams)
+        except KeyError as error:
+            if stream and error.args == ("image",):
+                raise ValueError(
+                    "this method's refresh reads whole splits of pictures, which a streamed run "
+                    "does not hold; set config.runtime.data_path to resident"
+                ) from None
+            raise
+
+    def predict_one(state, tables, images, role):
+        return method.predict(evaluated_variables_of(state), prepare(tables, role, images), role)
 
     def compiled(function, *in_axes, **options):
         return jax.jit(over_members(function, num_members, in_axes), **options)
 
-    run_chunk = compiled(chunk_one, 0, table_axes, 0, None, donate_argnums=0)
+    run_chunk = parallel.compile_training(
+        over_members(chunk_one, num_members, (0, 0, table_axes, 0, 0, None)), placement
+    )
     run_outputs = {
-        (role, split): compiled(
-            lambda state, tables, role=role, split=split: outputs_of(
-                evaluated_variables_of(state), tables, role, tables[role][split], role
+        (role, logits_alone): compiled(
+            lambda variables, tables, batches, one, role=role, logits_alone=logits_alone: (
+                outputs_one(variables, tables, batches, one, role, logits_alone)
             ),
-            0,
-            table_axes,
+            *(0, table_axes, 0, None),
         )
-        for role in ("source", "target")
-        for split in ("train", "val", "test")
+        for role in tables
+        for logits_alone in (False, True)
     }
+    summarize = compiled(summarize_one, 0, table_axes)
+    roll_back = compiled(roll_back_one, 0, 0)
+    run_keep = compiled(keep, 0, 0, donate_argnums=0)
+    run_refresh = compiled(refresh_one, 0, table_axes, 0)
+
+    if stream and method.refresh:
+
+        def refresh_once(tables):
+            hparams = {name: jnp.asarray(value) for name, value in make_hparams(config).items()}
+            state, outputs = create_one(hparams, tables), {}
+            for role, own in images.items():
+                stored = jnp.zeros((tables[role]["train"].shape[0], *own.shape[1:]), own.dtype)
+                outputs[role] = predict_one(state, tables, stored, role)
+            return refresh_one(state, tables, outputs)
+
+        # Whether it reads pictures shows here, before anything is trained.
+        jax.eval_shape(over_members(refresh_once, 1, (table_axes,)), tables)
+
+    def draw(keys, first_step, num_steps):
+        def of_member(key):
+            return indices(key, first_step, num_steps, sizes, batch_sizes)
+
+        return over_members(of_member, num_members, (0,))(keys)
+
+    def draw_on_host(key_data, first_step, num_steps):
+        with parallel.on_host():
+            drawn = draw(jax.random.wrap_key_data(key_data), first_step, num_steps)
+            return jax.tree.map(np.asarray, drawn)
+
+    reader = None
+    if stream:
+        train_rows = {
+            domain: (role, np.asarray(tables[role]["train"]))
+            for domain in method.needs
+            for role in (ROLE_OF_DOMAIN[domain],)
+        }
+        own_rows = parallel.process_rows(config["data"]["batch_size"], placement)
+        reader = StepReader(stream, draw_on_host, train_rows, own_rows, config["num_steps"])
 
     def chunk(state, tables, first_step, num_steps):
-        drawn = over_members(
-            lambda key: indices(key, first_step, num_steps, sizes, batch_sizes), num_members, (0,)
-        )(state.key)
-        return run_chunk(state, tables, drawn, 1)
+        # The key stays outside: it never changes, and the reader knows it again by identity.
+        key, state, parts = state.key, state._replace(key=()), []
+        if reader is None:
+            blocks = [(draw(key, first_step, num_steps), {})]
+        else:
+            blocks = reader.blocks(key, first_step, num_steps)
+        # Blocks are as long as memory allows, a chunk as the config says: that is what a member
+        # that went wrong goes back to.
+        before = jax.tree.map(jnp.copy, state) if reader and num_members > 1 else None
+        for drawn, pictures in blocks:
+            pictures = jax.tree.map(lambda block: parallel.place_block(block, placement), pictures)
+            state, metrics = run_chunk(state, key, tables, drawn, pictures, 1)
+            parts.append(metrics)
+        if before is not None and len(parts) > 1:
+            state = roll_back(state, before)
+        metrics = parts[0]
+        if len(parts) > 1:
+            metrics = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *parts)
+        return state._replace(key=key), metrics
+
+    def pass_over(state, tables, role, rows, logits_alone):
+        """Returns the outputs, or the logits alone, of all members' rows."""
+        count = rows.shape[-1]
+        batches = batches_of(np.asarray(rows), config["runtime"]["evaluation_batch_size"])
+        variables, run = evaluated_variables_of(state), run_outputs[role, logits_alone]
+        blocks = [batches]
+        if stream:
+            blocks = (jnp.asarray(block) for block in read_blocks(stream, role, batches))
+        parts = [run(variables, tables, block, 1) for block in blocks]
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1)[:, :count], *parts)
+
+    def evaluate(state, tables):
+        logits = {
+            f"{role}_{split}": pass_over(state, tables, role, tables[role][split], True)
+            for role, split in EVALUATED_SPLITS
+        }
+        return summarize(logits, tables)
+
+    def refresh(state, tables):
+        roles = {ROLE_OF_DOMAIN[domain] for domain in method.needs}
+        outputs = {
+            role: pass_over(state, tables, role, tables[role]["train"], False) for role in roles
+        }
+        return state._replace(method_state=run_refresh(state, tables, outputs))
+
+    def keep_choice(state, take):
+        return run_keep(state._replace(key=()), take)._replace(key=state.key)
 
     return Program(
         create=compiled(create_one, 0, table_axes),
         chunk=chunk,
-        evaluate=compiled(evaluate_one, 0, table_axes),
-        keep=compiled(keep, 0, 0, donate_argnums=0),
-        refresh=compiled(refresh_one, 0, table_axes, donate_argnums=0),
-        outputs=lambda state, tables, role, split: run_outputs[role, split](state, tables),
+        evaluate=evaluate,
+        keep=keep_choice,
+        refresh=refresh,
+        outputs=lambda state, tables, role, split: pass_over(
+            state, tables, role, tables[role][split], False
+        ),
+        predict=lambda state, tables, images, role: compiled(
+            lambda state, tables, images: predict_one(state, tables, images, role),
+            *(0, table_axes, None),
+        )(state, tables, images),
+        close=reader.close if reader else lambda: None,
         optimizer=optimizer,
         # A method may refresh before step 0 alone.
         refresh_every=(method.refresh_every or config["num_steps"]) if method.refresh else 0,

@@ -78,7 +78,8 @@ def make_train_step(
             decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
             state = state._replace(
                 ema=jax.tree.map(
-                    lambda old, new: (decay * old + (1 - decay) * new).astype(old.dtype),
+                    # In this form what does not change, such as a frozen statistic, keeps its bits.
+                    lambda old, new: (old + (1 - decay) * (new - old)).astype(old.dtype),
                     state.ema,
                     now,
                 )

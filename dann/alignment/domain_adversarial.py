@@ -8,12 +8,19 @@ from typing import Any
 import jax.numpy as jnp
 import optax
 
+from common.legal import check_count, check_keys, check_name, check_number
 from common.method import Alignment, View, fold_in_name
+from common.models.mlp import KERNEL_INITIALIZERS
 from dann.discriminator import DomainDiscriminator
 from dann.gradient_reversal import reverse_gradient
 from dann.schedule import SCHEDULES
 
 REDUCTIONS = ("mean", "sum")
+OPTIONS = (
+    *("weight", "strength", "schedule", "gamma"),
+    *("scale_discriminator", "domain_reduction", "hidden", "kernel_init"),
+)
+KEY = "config.alignment.domain_adversarial"
 
 
 def domain_adversarial(config: Mapping[str, Any]) -> Alignment:
@@ -40,18 +47,20 @@ def domain_adversarial(config: Mapping[str, Any]) -> Alignment:
         accuracy and the strength.
 
     Raises:
-        ValueError: An unknown schedule or reduction.
+        ValueError: An option that is unknown, missing or impossible.
 
     References:
         Ganin et al., Domain-Adversarial Training of Neural Networks, JMLR 17 (2016) 59,
         equations 8 to 10 and 18, Algorithm 1, section 5.2.
     """
-    for key, legal in (("schedule", SCHEDULES), ("domain_reduction", REDUCTIONS)):
-        if config[key] not in legal:
-            raise ValueError(
-                f"config.alignment.domain_adversarial.{key} is {config[key]!r}; "
-                f"legal are {', '.join(legal)}"
-            )
+    check_keys(KEY, config, OPTIONS, OPTIONS)
+    check_name(f"{KEY}.schedule", config["schedule"], SCHEDULES)
+    check_name(f"{KEY}.domain_reduction", config["domain_reduction"], REDUCTIONS)
+    check_name(f"{KEY}.kernel_init", config["kernel_init"], KERNEL_INITIALIZERS)
+    for name in ("weight", "strength", "gamma"):
+        check_number(f"{KEY}.{name}", config[name])
+    for index, units in enumerate(config["hidden"]):
+        check_count(f"{KEY}.hidden[{index}]", units)
     discriminator = DomainDiscriminator(tuple(config["hidden"]), config["kernel_init"])
     schedule = SCHEDULES[config["schedule"]]
     reduction = config["domain_reduction"]

@@ -8,7 +8,7 @@ import pytest
 from configs import base
 from tests.tiny import MAKERS, NUM_CLASSES
 
-ROWS = (*base.PLAIN, *base.TERMS)
+ROWS = (*base.PLAIN, *base.TERMS, *base.METHODS)
 TERMS = copy.deepcopy(base.TERMS)
 
 
@@ -53,6 +53,14 @@ def test_an_unknown_row_is_refused_with_the_legal_ones(method):
     assert all(row in str(caught.value) for row in ROWS)
 
 
+@pytest.mark.parametrize(
+    ("method", "near"), [("dan", "dann"), ("source_onyl", "source_only"), ("dann+dnan", "dann")]
+)
+def test_the_nearest_row_is_suggested(method, near):
+    with pytest.raises(ValueError, match=rf"method is '.*'; did you mean '{near}'\? legal are"):
+        base.set_method(base.get_config(), method)
+
+
 def test_defaults_are_data():
     config = base.get_config()
     assert json.loads(json.dumps(config.to_dict()))["data"]["split_seed"] is None
@@ -77,3 +85,12 @@ def test_arguments_replace_defaults(argument, expected):
 def test_arguments_that_do_not_exist_are_refused(argument):
     with pytest.raises(ValueError, match="is no argument of this config; write method=dann"):
         base.parse(argument, method="dann")
+
+
+@pytest.mark.parametrize("domains", [("source", "target", "target_labelled"), ("source",)])
+def test_a_term_is_not_a_row_with_other_domains(domains):
+    config = base.set_method(base.get_config(), "dann")
+    base.check_method(config)
+    config.domains = domains
+    with pytest.raises(ValueError, match="config.method is 'dann', the name of another row"):
+        base.check_method(config)

@@ -99,7 +99,7 @@ def test_the_terms_gradient_reaches_the_features_through_the_strength_alone():
 def test_an_unknown_term_is_refused_with_the_legal_ones():
     config = tiny.make_config("dann")
     config["alignment"]["domain_adversaril"] = config["alignment"].pop("domain_adversarial")
-    with pytest.raises(ValueError, match="config.alignment.domain_adversaril is no term") as caught:
+    with pytest.raises(ValueError, match="config.alignment.domain_adversaril is unknown") as caught:
         make_adaptation(config, tiny.NUM_CLASSES)
     assert all(name in str(caught.value) for name in ALIGNMENTS)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from common.experiment.reporting import example_figure
+from common.experiment.reporting import boundary_figure, example_figure
 from common.experiment.reporting import figure as figures
 from common.experiment.reporting.figure_style import colors_of
 from common.experiment.reporting.markdown import class_names
@@ -22,7 +22,7 @@ from common.experiment.reporting.row import (
     rows_of,
     values_of,
 )
-from common.experiment.reporting.run_record import Run, RunsBySeed
+from common.experiment.reporting.run_record import Run, RunsBySeed, part_of
 from common.experiment.reporting.summary import describe_task
 
 READING = {
@@ -30,6 +30,10 @@ READING = {
     "seeds; thin lines join the runs of one seed in source_only and dann.",
     "training_curves": "Lines are medians over seeds, bands the middle half of the seeds; target "
     "accuracy is shown for comparison and steers nothing.",
+    "decision_boundary": "Fields show what a row takes each place of the plane for, coloured dots "
+    "are test points of the target by true class, grey dots points of the source; above a panel is "
+    "the accuracy on all test points of the target. Columns are seeds; where the title says that "
+    "some are left out, results.csv has the accuracy of each.",
     "sample_pictures": "The first picture of each class in the order of the splits, and what each "
     "row takes the target's for; wrong predictions are crossed.",
     "embedding": "Features of single examples in two dimensions by t-SNE: near points are alike, "
@@ -88,6 +92,26 @@ def _figure_makers(group: Sequence[Run]) -> dict[str, Callable[[], Any]]:
         title = f"{task}: median and middle half of the seeds"
         return figures.training_curves(records, colors, title=title)
 
+    def show_boundary():
+        files = {
+            name: {seed: run.folder / "outputs.npz" for seed, run in members[name].items()}
+            for name in pair
+        }
+        seeds = [
+            seed
+            for seed in sorted(set.intersection(*map(set, files.values())))
+            if all(own[seed].is_file() for own in files.values())
+        ]
+        shown = seeds[: boundary_figure.MAX_SEEDS]
+        outputs = {
+            name: {seed: _load_arrays(own[seed]) for seed in shown} for name, own in files.items()
+        }
+        accuracy = {name: values_of(members[name], "last") for name in pair}
+        title = f"{task}: decision boundary and target test accuracy"
+        if len(shown) < len(seeds):
+            title = f"{task}: decision boundary, first {len(shown)} of {len(seeds)} seeds"
+        return boundary_figure.decision_boundary(outputs, accuracy, colors, classes, title=title)
+
     def show_pictures():
         seed, outputs = _shared_outputs({name: members[name] for name in pair})
         title = f"{task}: pictures and predictions (seed {seed})"
@@ -113,10 +137,14 @@ def _figure_makers(group: Sequence[Run]) -> dict[str, Callable[[], Any]]:
         title = f"{task}: change of each class{f', {adapted[0]}' if len(adapted) == 1 else ''}"
         return figures.per_class_change(changes, names, colors, title=title)
 
+    shape = part_of(group[0].result, "example_shape", list)
+    by_shape = {"sample_pictures": show_pictures}
+    if len(shape) == 1:
+        by_shape = {"decision_boundary": show_boundary} if shape == [2] else {}
     return {
         "accuracy_by_method": show_accuracy,
         "training_curves": show_training,
-        "sample_pictures": show_pictures,
+        **by_shape,
         "embedding": show_embedding,
         "confusion": show_confusion,
         "per_class_change": show_change,

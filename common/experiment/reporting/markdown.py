@@ -18,6 +18,7 @@ from common.experiment.reporting.table import (
     selection_title,
     write_estimate,
     write_percent,
+    wrong_with,
 )
 
 COST_HEADER = (
@@ -48,19 +49,11 @@ def write_markdown(summary: Mapping[str, Any]) -> str:
         The text.
     """
     lines = [f"# {_escape(summary['experiment'] or 'No finished runs')}", ""]
-    wrong = [
-        f"{state}: {run['experiment']}/{run['run']}: {run['reason']}"
-        for state in ("failed", "incomplete")
-        for run in summary[state]
-    ]
-    wrong += summary["notes"]
     for task in summary["tasks"]:
         sections, shown = sections_of(summary, task), []
         for name, figure in task["figures"].items():
             if "file" in figure:
                 shown.append(["", f"![{name}]({figure['file']})", "", _escape(figure["reading"])])
-            else:
-                wrong.append(f"{task['task']}: no figure {name}: {figure['reason']}")
         lines += [f"## {_escape(task['experiment'])}: {_escape(task['task'])}", ""]
         lines += [_headline(sections["last"]), *(shown[0] if shown else [])]
         for selection, rows in sections.items():
@@ -77,7 +70,7 @@ def write_markdown(summary: Mapping[str, Any]) -> str:
         lines += [line for part in shown[1:] for line in part]
         lines += ["", "### Settings", *_settings_section(task)]
     lines += ["## What is missing or went wrong", ""]
-    lines += [f"- {_escape(text)}" for text in wrong] or ["Nothing."]
+    lines += [f"- {_escape(text)}" for text in wrong_with(summary)] or ["Nothing."]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
 
 
@@ -106,7 +99,13 @@ def _protocol(task: Mapping[str, Any], rows: Sequence[Row]) -> str:
         if key in settings
     ]
     fixed = len(task["split_seeds"]) == 1 and len(task["seeds"]) > 1
-    varied = "the batches" if fixed else "the batches and the split of the target"
+    varied = ["the initial weights", "the batches"]
+    if not fixed and task["task"].rpartition(">")[2] not in task["drawn_domains"]:
+        varied.append("the split of the target")
+    varied += [f"the examples of {name}" for name in task["drawn_domains"]]
+    data = "All seeds share one data set: the intervals say nothing about other data."
+    if task["drawn_domains"]:
+        data = "The intervals hold for further draws of these domains, not for other domains."
     errors = [f"{row['name']} {write_percent(row['binomial_standard_error'])}" for row in rows]
     sights = [f"{row['name']} {row['sees_target']}" for row in rows]
     seen = "were also seen in training, without labels" if task["target_test_seen"] else "unseen"
@@ -115,12 +114,13 @@ def _protocol(task: Mapping[str, Any], rows: Sequence[Row]) -> str:
         "source_val takes the step of the highest accuracy on held-out source examples; those "
         "within one standard error count as equal, and the latest is taken.",
         "oracle takes the step by the target's validation labels, which nobody who adapts has.",
-        f"{join_numbers('Seed', task['seeds'])}: a seed changes the initial weights, {varied}. "
+        f"{join_numbers('Seed', task['seeds'])}: a seed changes {', '.join(varied[:-1])} and "
+        f"{varied[-1]}. "
         "Rows share all of that, so differences are paired by seed; a seed that one row "
         "lacks is dropped from the pair.",
         "Intervals are 95 % t intervals over seeds, from 20 seeds on BCa bootstrap intervals. Gap "
         "covered is a ratio of means; its interval is a bootstrap over seeds, too narrow for few.",
-        "All seeds share one data set: the intervals say nothing about other data.",
+        data,
         f"Binomial standard error of one run, in points: {', '.join(errors)}.",
         f"Settings: {', '.join(values)}.",
         f"The target's test pictures in training: {seen} "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ FIRST_METHODS = ("source_only_blind", "source_only", "statistics_only", "dann")
 LAST_METHODS = ("train_on_both", "train_on_target")
 BASELINES = (*FIRST_METHODS[:3], *LAST_METHODS)
 # What differs between the seeds of one row, or names the run.
-NOT_SETTINGS = ("experiment", "method", "seed", "data.split_seed")
+NOT_SETTINGS = re.compile(r"experiment|method|seed|data\.split_seed|data\.\w+\.seed")
 # What a row and its baseline may differ in.
 OWN_SETTINGS = ("package", "domains", "alignment.", "optimizer.groups.", "init_from.")
 
@@ -50,7 +51,7 @@ def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
             flat |= {} if name == "runtime" else _flatten(value, f"{name}.")
         elif name == "init_from.run":
             flat[name] = "a finished run" if value else ""
-        elif name not in NOT_SETTINGS:
+        elif not NOT_SETTINGS.fullmatch(name):
             flat[name] = value
     return flat
 

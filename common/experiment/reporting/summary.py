@@ -127,6 +127,7 @@ def describe_task(group: Sequence[Run], members: Mapping[str, RunsBySeed]) -> di
         "split_seeds": _distinct(
             part_of(run.config, "data", dict).get("split_seed") for run in group
         ),
+        "drawn_domains": _drawn_domains(group),
         "target_test_seen": any(run.result.get("target_test_seen") for run in group),
         "shared_settings": shared,
         "differing_settings": {
@@ -136,6 +137,17 @@ def describe_task(group: Sequence[Run], members: Mapping[str, RunsBySeed]) -> di
         "hardware": _distinct(_hardware(start) for start in starts if isinstance(start, dict)),
         "versions": _distinct(f"{name} {own[name]}" for own in versions for name in own),
     }
+
+
+def _drawn_domains(group: Sequence[Run]) -> list[str]:
+    """Names the domains of which not all runs have the same examples."""
+    prints = [part_of(run.result, "fingerprints", dict) for run in group]
+    names = sorted({name for own in prints for name in own if name.endswith("/images")})
+    return [
+        name.removesuffix("/images")
+        for name in names
+        if len(_distinct(own.get(name) for own in prints)) > 1
+    ]
 
 
 def _distinct(values: Iterable[Any]) -> list[str]:

@@ -34,11 +34,33 @@ def format_table(summary: Mapping[str, Any]) -> str:
         for selection, rows in sections_of(summary, task).items():
             lines += [selection_title(selection), *_align([HEADER, *map(row_cells, rows)])]
             lines += [*remarks_on(rows), ""]
-    for state in ("failed", "incomplete"):
-        lines += [f"{state}: {run['run']}: {run['reason']}" for run in summary[state]]
+    lines += wrong_with(summary)
     printable = ["".join(c if c.isprintable() else " " for c in line) for line in lines]
     folded = [textwrap.wrap(line, 100) if len(line) > 100 else [line] for line in printable]
     return "\n".join(part for parts in folded for part in parts).rstrip()
+
+
+def wrong_with(summary: Mapping[str, Any]) -> list[str]:
+    """Lists what failed, is missing, or is odd.
+
+    Args:
+        summary: What `summarize` returns, with or without `figures` in each task.
+
+    Returns:
+        A sentence for each run that is not done, each note, and each figure that is missing.
+    """
+    wrong = [
+        f"{state}: {run['experiment']}/{run['run']}: {run['reason']}"
+        for state in ("failed", "incomplete")
+        for run in summary[state]
+    ]
+    wrong += summary["notes"]
+    return wrong + [
+        f"{task['task']}: no figure {name}: {figure['reason']}"
+        for task in summary["tasks"]
+        for name, figure in task.get("figures", {}).items()
+        if "reason" in figure
+    ]
 
 
 def _align(table: Sequence[Sequence[str]]) -> list[str]:

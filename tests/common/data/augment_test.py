@@ -88,6 +88,20 @@ def test_a_config_chains_augmentations_each_with_a_key_of_its_name(monkeypatch):
     np.testing.assert_array_equal(chained, -2 * alone)
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"pixels": 1}, "augment.shift.probability is missing"),
+        ({"pixels": 1, "probability": 0.5, "angle": 3}, "augment.shift.angle is unknown; legal"),
+        ({"pixels": 0.5, "probability": 0.5}, "augment.shift.pixels is 0.5; it must be a whole"),
+        ({"pixels": 1, "probability": -0.5}, "augment.shift.probability is -0.5; it must lie in"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_under_their_key(options, sentence):
+    with pytest.raises(ValueError, match=f"config.data.strong_{sentence}"):
+        make_augment({"shift": options}, "config.data.strong_augment")
+
+
 def test_an_unknown_augmentation_is_refused():
     with pytest.raises(ValueError, match="config.data.augment.blur is unknown; legal are shift"):
         make_augment({"shift": {}, "blur": {}})

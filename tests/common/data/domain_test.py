@@ -75,6 +75,36 @@ def test_splits_do_not_see_the_labels(config, monkeypatch):
         np.testing.assert_array_equal(splits[name], rows)
 
 
+@pytest.fixture
+def published(config, monkeypatch):
+    """The same two domains, the target with splits of its own."""
+    splits = {"train": np.arange(0, 40), "val": np.arange(40, 45), "test": np.arange(45, 60)}
+    examples = make_examples(seed=2)._replace(splits=splits)
+    monkeypatch.setitem(domain.DOMAINS, "right", lambda options: examples)
+    domain._load.cache_clear()
+    return config, splits
+
+
+def test_a_domain_with_splits_of_its_own_keeps_them_for_every_seed(published):
+    config, splits = published
+    config["data"]["right"] = {}
+    for seed in (0, 1):
+        assert load_domain("right", config["data"], seed).splits == splits
+        assert load_domain("left", config["data"], seed).examples.splits is None
+    config["data"]["transductive"], config["domains"] = True, ("source", "target")
+    seen = load_task(config)["target"].splits
+    np.testing.assert_array_equal(seen["train"], [*range(40), *range(45, 60)])
+    np.testing.assert_array_equal(seen["test"], splits["test"])
+
+
+@pytest.mark.parametrize("name", ["train", "val", "test"])
+def test_an_empty_split_of_its_own_is_refused(published, name):
+    config, splits = published
+    splits[name] = np.arange(0)
+    with pytest.raises(ValueError, match=f"config.data.right: its own split {name} must hold"):
+        load_domain("right", config["data"], 0)
+
+
 @pytest.mark.parametrize(("train", "val"), [(0, 10), (10, 0), (50, 10), (70, 10), (-1, 10)])
 def test_an_empty_split_is_refused(config, train, val):
     config["data"]["left"] = {"train": train, "val": val}
@@ -84,7 +114,7 @@ def test_an_empty_split_is_refused(config, train, val):
 
 
 def test_an_unknown_domain_is_refused(config):
-    with pytest.raises(ValueError, match="'top'; legal are digits, left, right, synthetic_digits"):
+    with pytest.raises(ValueError, match="config.source is 'top'; legal are digits, left"):
         load_domain("top", config["data"], 0)
 
 
@@ -116,11 +146,17 @@ def test_transductive_training_adds_the_test_pictures_of_the_target(config):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"classes": ("a", "b", "d")}, "left are a, b, c, those of right are a, b, d; .* the same"),
-        ({"classes": ("b", "a", "c")}, "left are a, b, c, those of right are b, a, c; .* the same"),
+        (
+            {"classes": ("a", "b", "d")},
+            "'left' with the classes a, b, c, config.target 'right' with a, b, d; .* the same",
+        ),
+        (
+            {"classes": ("b", "a", "c")},
+            "'left' with the classes a, b, c, config.target 'right' with b, a, c; .* the same",
+        ),
         (
             {"shape": (2, 3, 1)},
-            r"left have shape \(2, 2, 1\), those of right \(2, 3, 1\); .* the same",
+            r"'left' .* shape \(2, 2, 1\), config.target 'right' with \(2, 3, 1\); .* the same",
         ),
     ],
 )
@@ -185,3 +221,19 @@ def test_the_embedded_domains_share_classes_shape_and_range():
         assert [examples.classes[label] for label in examples.labels] == [
             str(label) for label in examples.labels
         ]
+
+
+def test_a_store_has_the_fingerprint_of_its_pictures(monkeypatch):
+    monkeypatch.setattr(domain, "BLOCK", 7)
+    images = np.random.default_rng(0).integers(0, 255, (20, 3, 2, 1)).astype(np.uint8)
+
+    class Store:
+        shape, dtype = images.shape, images.dtype
+
+        def __getitem__(self, rows):
+            return images[rows]
+
+    assert domain.fingerprint(Store()) == domain.fingerprint(images)
+    monkeypatch.setattr(domain, "BLOCK", 1000)
+    assert domain.fingerprint(images) == domain.fingerprint(Store())
+    assert domain.fingerprint(images[::-1]) != domain.fingerprint(images)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from common.evaluation.output import outputs_over
+from common.evaluation.output import batches_of, outputs_over
 from common.method import Outputs
 
 
@@ -22,7 +22,9 @@ def test_every_row_is_evaluated_once_and_in_order(count, batch_size):
         maps = jnp.broadcast_to(value[:, :, None], (len(rows), 2, 3))
         return Outputs(jnp.concatenate([value, -value], 1), 10 * value, {"maps": maps})
 
-    outputs = jax.jit(lambda rows: outputs_over(predict, rows, batch_size))(jnp.asarray(rows))
+    batches = batches_of(rows, batch_size)
+    outputs = jax.jit(lambda rows, one: outputs_over(predict, rows, one))(batches, 1)
+    outputs = jax.tree.map(lambda array: array[:count], outputs)
     np.testing.assert_array_equal(outputs.features, np.stack([rows, -rows], 1))
     np.testing.assert_array_equal(outputs.logits, 10 * rows[:, None])
     expected = np.broadcast_to(rows[:, None, None], (count, 2, 3))
@@ -40,6 +42,6 @@ def test_what_fills_the_last_batch_is_a_row_of_the_split():
         value = rows.astype(jnp.float32)[:, None]
         return Outputs(value, value)
 
-    outputs_over(predict, jnp.asarray([8, 3, 5]), 2)
+    outputs_over(predict, jnp.asarray(batches_of(np.asarray([8, 3, 5]), 2)), jnp.asarray(1))
     jax.effects_barrier()
     assert sorted(seen) == [3, 5, 5, 8]

@@ -20,6 +20,16 @@ def test_split_follows_the_seed_unless_it_is_set(tmp_path):
     assert tiny(tmp_path, seed=3, **{"data.split_seed": 0})["data"]["split_seed"] == 0
 
 
+def test_drawn_examples_follow_the_seed_of_the_split_unless_theirs_is_set(tmp_path):
+    def seeds(**changes):
+        data = tiny(tmp_path, seed=3, **changes)["data"]
+        return [data[name]["seed"] for name in ("moons", "rotated_moons", "synthetic_digits")]
+
+    assert seeds() == [3, 3, 0]
+    assert seeds(**{"data.split_seed": 5}) == [5, 5, 0]
+    assert seeds(**{"data.moons.seed": 0}) == [0, 3, 0]
+
+
 def test_folder_name_has_no_character_that_needs_quoting(tmp_path):
     config = {**tiny(tmp_path), "method": "../dann + mcc|$x"}
     assert set(folder.run_id(config)) <= set(

@@ -22,7 +22,8 @@ def test_report_files_are_written(written):
     assert sorted(path.name for path in folder.iterdir()) == [
         *("figures", "report.md", "results.csv", "summary.json")
     ]
-    names = list(drawing.READING)
+    # Pictures have no decision boundary.
+    names = [name for name in drawing.READING if name != "decision_boundary"]
     assert sorted(made.figures) == sorted(folder / "figures" / f"{name}.png" for name in names)
     text = made.path.read_text()
     for path in made.figures:
@@ -146,7 +147,7 @@ def test_broken_arrays_cost_only_their_figures(experiment):
     text = made.path.read_text()
     for name in ("embedding", "sample_pictures"):
         assert f"no figure {name}: dann-seed101-0.3/outputs.npz cannot be read" in text
-    assert len(made.figures) == len(drawing.READING) - 2
+    assert len(made.figures) == len(drawing.READING) - 3
 
 
 def test_crash_leaves_the_old_report(experiment, monkeypatch):
@@ -171,11 +172,59 @@ def test_report_leaves_the_files_of_others_alone(experiment):
     assert note.read_text() == "mine"
 
 
-def test_no_runs_make_an_empty_report(tmp_path):
-    made = report.write_report([tmp_path])
-    assert made.summary["rows"] == []
-    assert report.format_table(made.summary) == "no finished runs"
+def test_folder_without_a_run_is_refused_and_stays_as_it_is(tmp_path):
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(ValueError, match="no run is in"):
+        report.write_report([tmp_path])
+    assert [path.name for path in tmp_path.rglob("*")] == ["notes"]
+
+
+def test_unfinished_runs_alone_make_a_report_that_names_them(experiment):
+    for path in experiment.glob("*/result.json"):
+        path.unlink()
+    made = report.write_report([experiment])
+    text = report.format_table(made.summary)
+    assert text.startswith("no finished runs")
+    assert "incomplete: digits/dann-seed100-0.3: result.json is missing; its last record" in text
     assert "No finished runs" in made.path.read_text()
+
+
+def test_whatever_is_missing_is_named_in_the_report_and_on_the_terminal(experiment):
+    for path in experiment.glob("*/outputs.npz"):
+        path.unlink()
+    shutil.rmtree(experiment / "train_on_target-seed100-0.3")
+    (experiment / "dann-seed100-0.3" / "result.json").write_text('{"task": "synth')
+    (experiment / "dann-seed101-0.3" / "config.json").write_text("")
+    (experiment / "dann-seed102-0.3" / "metrics.jsonl").write_text('{"step": 1')
+    (experiment / "dann-seed103-0.3" / "failure.json").write_text('{"reason": "lost", "step": 3}')
+    for path in experiment.glob("source_only*"):
+        shutil.rmtree(path)
+    made = report.write_report([experiment])
+    on_terminal = " ".join(report.format_table(made.summary).split())
+    in_report = " ".join(made.path.read_text().split())
+    for sentence in (
+        "incomplete: digits/dann-seed100-0.3: result.json cannot be read",
+        "incomplete: digits/dann-seed101-0.3: config.json cannot be read",
+        "failed: digits/dann-seed103-0.3: lost (step 3)",
+        "dann-seed102-0.3: metrics.jsonl is read up to line 1, which is no record",
+        "there is no row source_only to compare with",
+        "dann: no finished run of seeds 101, 103; such pairs are dropped",
+        "no figure embedding: there is no seed for which dann have outputs.npz",
+    ):
+        assert sentence in on_terminal
+        assert sentence in in_report
+
+
+def test_single_row_of_a_single_seed_is_shown_without_interval(experiment):
+    for path in experiment.glob("*-seed*"):
+        if path.name != "dann-seed101-0.3":
+            shutil.rmtree(path)
+    made = report.write_report([experiment])
+    text = report.format_table(made.summary)
+    assert "dann    1      80.0" in text and "±" not in text.splitlines()[4]
+    assert "fewer than three seeds, so no interval: dann" in text
+    assert "there is no row source_only to compare with" in text
+    assert (experiment / "report" / "figures" / "accuracy_by_method.png").is_file()
 
 
 def test_names_mean_nothing_to_markdown_spreadsheets_and_terminals(experiment):

@@ -3,8 +3,8 @@ import shutil
 
 import pytest
 
-from common.experiment import folder, sweep
-from common.experiment.outcome import Stopped, StopRequest
+from common.experiment import folder, run, sweep
+from common.experiment.outcome import RunFailed, Stopped, StopRequest
 from common.experiment.run import train_population
 from tests.tiny_run import make_method, tiny
 
@@ -54,9 +54,9 @@ def test_run_that_another_population_took_over_begins_anew(tmp_path):
     assert not train_population(pair, make_method, StopRequest())
     twins = [tiny(tmp_path / "twin", seed=seed) for seed in range(2)]
     assert not train_population(twins, make_method, StopRequest())
-    for run, twin in zip(pair, twins, strict=True):
+    for own, twin in zip(pair, twins, strict=True):
         for name in ("metrics.jsonl", "result.json"):
-            mine, other = (folder.run_folder(config) / name for config in (run, twin))
+            mine, other = (folder.run_folder(config) / name for config in (own, twin))
             assert mine.read_text() == other.read_text()
 
 
@@ -88,3 +88,19 @@ def test_sweep_trains_what_is_missing_and_lists_what_failed(tmp_path):
         assert list(failures) == [folder.run_id(configs[1])]
     assert folder.is_done(configs[0])
     assert sweep.plan(configs) == []
+
+
+def test_a_run_that_another_process_finishes_meanwhile_keeps_its_result(tmp_path, monkeypatch):
+    pair = [tiny(tmp_path, "source_only", seed=seed, num_steps=20) for seed in range(2)]
+    original = run.check_population
+
+    def finish_the_first_meanwhile(configs, make_method):
+        monkeypatch.setattr(run, "check_population", original)
+        assert not train_population(pair[:1], make_method, StopRequest())
+
+    monkeypatch.setattr(run, "check_population", finish_the_first_meanwhile)
+    with pytest.raises(RunFailed, match="was trained by another process"):
+        train_population(pair, make_method, StopRequest())
+    result = folder.read_json(folder.run_folder(pair[0]) / "result.json")
+    assert result["population"]["size"] == 1
+    assert not folder.is_done(pair[1])

@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from common.models.cnn import CNN
+from common.models.mode import EVALUATION, TRAINING
 
 KEY = jax.random.key(0)
 
 
 def test_the_parameters_of_the_default_network():
-    variables = jax.eval_shape(lambda: CNN().init(KEY, jnp.zeros((2, 8, 8, 1)), train=False))
+    variables = jax.eval_shape(lambda: CNN().init(KEY, jnp.zeros((2, 8, 8, 1)), mode=EVALUATION))
     group = lambda units: {"GroupNorm_0": {"scale": (units,), "bias": (units,)}}  # noqa: E731
     assert jax.tree.map(lambda leaf: leaf.shape, variables["params"]) == {
         "convolution": {"kernel": (3, 3, 1, 24), "bias": (24,)},
@@ -32,7 +33,7 @@ def test_features_and_layers_equal_the_layers_of_flax():
     generator = np.random.default_rng(0)
     draw = lambda *shape: jnp.asarray(generator.normal(size=shape), jnp.float32)  # noqa: E731
     images, network = draw(3, 6, 7, 2), CNN(channels=8, hidden=(12,))
-    params = jax.eval_shape(lambda: network.init(KEY, images, train=False))["params"]
+    params = jax.eval_shape(lambda: network.init(KEY, images, mode=EVALUATION))["params"]
     params = jax.tree.map(lambda leaf: draw(*leaf.shape), params)
 
     def normalize(layer, value) -> Any:
@@ -49,7 +50,7 @@ def test_features_and_layers_equal_the_layers_of_flax():
 
     maps, value = run_flax(params)
     features, sown = jax.jit(
-        lambda params: network.apply({"params": params}, images, train=True, mutable=["layers"])
+        lambda params: network.apply({"params": params}, images, mode=TRAINING, mutable=["layers"])
     )(params)
     np.testing.assert_allclose(features, value, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(sown["layers"]["stage_0"][0], maps, rtol=1e-4, atol=1e-4)

@@ -10,12 +10,13 @@ import pytest
 
 from common.models.lenet import LeNet
 from common.models.mlp import TaskHead
+from common.models.mode import EVALUATION, TRAINING
 
 KEY = jax.random.key(0)
 
 
 def shapes_of(module, value):
-    variables = jax.eval_shape(lambda: module.init(KEY, value, train=False))
+    variables = jax.eval_shape(lambda: module.init(KEY, value, mode=EVALUATION))
     return jax.tree.map(lambda leaf: leaf.shape, variables["params"])
 
 
@@ -38,7 +39,7 @@ def test_the_parameters_are_those_of_the_paper():
 def test_the_number_of_features(size, features):
     def run():
         images = jnp.zeros((2, size, size, 1))
-        return LeNet().init_with_output(KEY, images, train=False)[0]
+        return LeNet().init_with_output(KEY, images, mode=EVALUATION)[0]
 
     assert jax.eval_shape(run).shape == (2, features)
 
@@ -64,7 +65,7 @@ def test_features_and_layers_equal_the_layers_of_flax():
         return stages[1:]
 
     features, sown = jax.jit(
-        lambda variables: LeNet().apply(variables, images, train=True, mutable=["layers"])
+        lambda variables: LeNet().apply(variables, images, mode=TRAINING, mutable=["layers"])
     )(variables)
     stages = run_flax(variables)
     for index, expected in enumerate(stages):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from common.models.mlp import ACTIVATIONS, KERNEL_INITIALIZERS, MLP, TaskHead
+from common.models.mode import EVALUATION, TRAINING
 
 KEY = jax.random.key(0)
 FORMULAS = {
@@ -21,12 +22,12 @@ def draw(seed, *shape):
 
 def init(module, value):
     """Parameters none of which is zero, as biases are at first."""
-    params = jax.eval_shape(lambda: module.init(KEY, value, train=False))["params"]
+    params = jax.eval_shape(lambda: module.init(KEY, value, mode=EVALUATION))["params"]
     return {"params": jax.tree.map(lambda leaf: draw(1, *leaf.shape), params)}
 
 
 def apply(module, variables, value):
-    return jax.jit(lambda variables, value: module.apply(variables, value, train=False))(
+    return jax.jit(lambda variables, value: module.apply(variables, value, mode=EVALUATION))(
         variables, value
     )
 
@@ -71,9 +72,9 @@ def test_dropout_keeps_the_mean_and_stops_in_evaluation(module):
 
     @jax.jit
     def run(variables):
-        _, kept = module.apply(variables, value, train=False, mutable=["layers"])
+        _, kept = module.apply(variables, value, mode=EVALUATION, mutable=["layers"])
         _, dropped = module.apply(
-            variables, value, train=True, rngs={"dropout": KEY}, mutable=["layers"]
+            variables, value, mode=TRAINING, rngs={"dropout": KEY}, mutable=["layers"]
         )
         return kept, dropped
 
@@ -96,8 +97,8 @@ def test_the_initializer_is_the_one_named(name):
 
     @jax.jit
     def draw_initial():
-        hidden = MLP((units,), kernel_init=name).init(KEY, value, train=False)
-        head = TaskHead(units, kernel_init=name).init(KEY, value, train=False)
+        hidden = MLP((units,), kernel_init=name).init(KEY, value, mode=EVALUATION)
+        head = TaskHead(units, kernel_init=name).init(KEY, value, mode=EVALUATION)
         return hidden["params"]["dense_0"], head["params"]["logits"]
 
     for layer in draw_initial():

@@ -7,19 +7,23 @@ import pytest
 from common.models.cnn import CNN
 from common.models.lenet import LeNet
 from common.models.mlp import MLP, TaskHead
-from common.models.network import FEATURE_EXTRACTORS, make_network
+from common.models.network import make_network
 from common.models.normalization import LAYER_OF_POLICY, forward, initialize
+from common.models.svhn_net import SVHNNet
 
 OF_THE_PAPER = {
     "name": "lenet",
     "normalization": "none",
+    "dtype": "float32",
+    "remat": False,
     "options": {},
     "task_head": {"hidden": [100, 100]},
 }
 
 
 def make_config(**changes):
-    config = {"name": "cnn", "normalization": "group", "options": {}, "task_head": {}}
+    config = {"name": "cnn", "normalization": "group", "dtype": "float32", "remat": False}
+    config |= {"options": {}, "task_head": {}}
     return {**config, **changes}
 
 
@@ -37,7 +41,9 @@ def test_options_reach_the_network_and_lists_become_tuples():
     assert hash(network) == hash(make_network(config, 3))
 
 
-@pytest.mark.parametrize(("name", "module"), [("mlp", MLP), ("lenet", LeNet), ("cnn", CNN)])
+@pytest.mark.parametrize(
+    ("name", "module"), [("mlp", MLP), ("lenet", LeNet), ("cnn", CNN), ("svhn_net", SVHNNet)]
+)
 @pytest.mark.parametrize("policy", list(LAYER_OF_POLICY))
 def test_every_model_runs_under_every_policy(name, module, policy):
     network = make_network(make_config(name=name, normalization=policy), 4)
@@ -52,7 +58,7 @@ def test_every_model_runs_under_every_policy(name, module, policy):
 
     before, (outputs, after) = jax.eval_shape(run)
     assert before == after
-    assert bool(before) == (policy in ("joint", "separate", "per_domain"))
+    assert bool(before) == (LAYER_OF_POLICY[policy] == "batch")
     assert {domain: each.logits.shape for domain, each in outputs.items()} == {
         "source": (2, 4),
         "target": (2, 4),
@@ -69,33 +75,118 @@ def test_the_network_of_the_paper():
     assert [kernel.shape for kernel in kernels] == [(768, 100), (100, 100), (100, 10)]
 
 
+def test_type_and_remat_reach_the_modules():
+    network = make_network(make_config(dtype="bfloat16", remat=True), 3)
+    assert network.feature_extractor == CNN(dtype="bfloat16", remat=True)
+    assert network.task_head == TaskHead(3, dtype="bfloat16")
+
+
+def test_a_number_for_each_place_of_dropout_reaches_the_network():
+    options = {"dropout": [0.0, 0.1, 0.5, 0.9], "channels": (8, 8, 8)}
+    network = make_network(make_config(name="svhn_net", options=options), 3)
+    expected = SVHNNet((8, 8, 8), (0.0, 0.1, 0.5, 0.9), normalization="group")
+    assert network.feature_extractor == expected
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         (
-            {"name": "resnet51"},
-            "config.model.name is 'resnet51'; legal are " + ", ".join(sorted(FEATURE_EXTRACTORS)),
+            {"name": "lenet5"},
+            "config.model.name is 'lenet5'; did you mean 'lenet'? "
+            "legal are mlp, lenet, cnn, svhn_net",
         ),
         (
-            {"normalization": "batch"},
-            "config.model.normalization is 'batch'; legal are joint, separate, per_domain, group",
+            {"normalization": "per-domain"},
+            "config.model.normalization is 'per-domain'; did you mean 'per_domain'? "
+            "legal are joint, separate, per_domain, frozen, group, none",
         ),
         (
-            {"options": {"channels": 8, "units": 3}},
-            "config.model.options.units is unknown to CNN; legal are channels, hidden",
+            {"dtype": "float16"},
+            "config.model.dtype is 'float16'; did you mean 'bfloat16'? legal are float32, bfloat16",
         ),
-        ({"name": "lenet", "options": {"hidden": [3]}}, "unknown to LeNet; legal are none"),
+        (
+            {"options": {"channels": 8, "hiden": (3,)}},
+            "config.model.options.hiden is unknown; did you mean 'hidden'? "
+            "legal are channels, hidden",
+        ),
+        (
+            {"name": "lenet", "options": {"hidden": [3]}},
+            "config.model.options.hidden is unknown; legal are none",
+        ),
         (
             {"task_head": {"bias": False}},
-            "config.model.task_head.bias is unknown to TaskHead; legal are activation, dropout, "
-            "hidden, kernel_init",
+            "config.model.task_head.bias is unknown; "
+            "legal are activation, dropout, hidden, kernel_init",
         ),
-        # The policy and the data set decide these.
-        ({"options": {"normalization": "batch"}}, "options.normalization is unknown"),
-        ({"task_head": {"num_classes": 5}}, "task_head.num_classes is unknown"),
-        ({"options": {"name": "body"}}, "options.name is unknown"),
+        # The policy, the data set and other keys decide these.
+        (
+            {"options": {"normalization": "batch"}},
+            "config.model.options.normalization is unknown; legal are channels, hidden",
+        ),
+        (
+            {"options": {"remat": True}},
+            "config.model.options.remat is unknown; legal are channels, hidden",
+        ),
+        (
+            {"name": "svhn_net", "options": {"dtype": "float32"}},
+            "config.model.options.dtype is unknown; legal are channels, dropout",
+        ),
+        (
+            {"task_head": {"num_classes": 5}},
+            "config.model.task_head.num_classes is unknown; "
+            "legal are activation, dropout, hidden, kernel_init",
+        ),
+        (
+            {"options": {"hidden": 5}},
+            "config.model.options.hidden is 5; it must be a list, such as (5,)",
+        ),
+        (
+            {"name": "svhn_net", "options": {"dropout": 0.5}},
+            "config.model.options.dropout is 0.5; it must be a list, such as (0.5,)",
+        ),
+        (
+            {"options": {"channels": (8, 8)}},
+            "config.model.options.channels is (8, 8); it must be a single value, such as 24",
+        ),
+        (
+            {"task_head": {"activation": ["relu"]}},
+            "config.model.task_head.activation is ['relu']; it must be a single value, such as "
+            "'relu'",
+        ),
+        (
+            {"options": {"hidden": (16, 0)}},
+            "config.model.options.hidden[1] is 0; it must be a whole number of at least 1",
+        ),
+        (
+            {"options": {"hidden": (16.0,)}},
+            "config.model.options.hidden[0] is 16.0; it must be a whole number of at least 1",
+        ),
+        (
+            {"options": {"channels": -1}},
+            "config.model.options.channels is -1; it must be a whole number of at least 1",
+        ),
+        (
+            {"task_head": {"dropout": 1.0}},
+            "config.model.task_head.dropout is 1.0; it must lie in [0, 1)",
+        ),
+        (
+            {"name": "svhn_net", "options": {"dropout": (0.1, 0.2, -0.2, 0.5)}},
+            "config.model.options.dropout[2] is -0.2; it must lie in [0, 1)",
+        ),
+        (
+            {"task_head": {"activation": "sigmoyd"}},
+            "config.model.task_head.activation is 'sigmoyd'; did you mean 'sigmoid'? "
+            "legal are relu, sigmoid, tanh",
+        ),
+        (
+            {"name": "mlp", "options": {"kernel_init": "glorot"}},
+            "config.model.options.kernel_init is 'glorot'; did you mean 'glorot_uniform'? "
+            "legal are lecun_normal, glorot_uniform, zeros",
+        ),
     ],
 )
-def test_what_is_unknown_is_refused_with_what_is_legal(changes, message):
-    with pytest.raises(ValueError, match=message):
+def test_what_no_network_can_have_is_refused_with_what_it_can(changes, message):
+    with pytest.raises(ValueError) as caught:
         make_network(make_config(**changes), 3)
+    assert str(caught.value) == message

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from common.models.mlp import MLP, TaskHead
+from common.models.mode import EVALUATION, TRAINING
 from common.models.normalization import (
     LAYER_OF_POLICY,
     Network,
@@ -106,38 +107,67 @@ def assert_equal(actual, expected):
     jax.tree.map(np.testing.assert_array_equal, actual, expected)
 
 
-def run_layer(layer, maps, train):
+def run_layer(layer, maps, mode):
     """The layer's output and its statistics after one call, from their initial values."""
 
     @jax.jit
     def run(maps):
-        variables = layer.init(KEY, maps, train=False)
-        return layer.apply(variables, maps, train=train, mutable=["batch_stats"])
+        variables = layer.init(KEY, maps, mode=EVALUATION)
+        return layer.apply(variables, maps, mode=mode, mutable=["batch_stats"])
 
     return run(jnp.asarray(maps))
 
 
 def test_the_batch_layer_normalises_each_channel_over_pictures_and_places():
     maps = np.random.default_rng(0).normal(2, 3, (4, 3, 2, 5)).astype(np.float32)
-    value, collections = run_layer(Normalization("batch", momentum=0.8), maps, train=True)
+    value, collections = run_layer(Normalization("batch", momentum=0.8), maps, mode=TRAINING)
     mean, variance = maps.mean((0, 1, 2)), maps.var((0, 1, 2))
     assert_close(value, (maps - mean) / np.sqrt(variance + 1e-5))
     kept = collections["batch_stats"]["BatchNorm_0"]
     assert_close(kept["mean"], 0.2 * mean)
     assert_close(kept["var"], 0.8 + 0.2 * variance)
 
-    value, collections = run_layer(Normalization("batch"), maps, train=False)
+    value, collections = run_layer(Normalization("batch"), maps, mode=EVALUATION)
     assert_close(value, maps / np.sqrt(1 + 1e-5))
     assert_equal(collections["batch_stats"]["BatchNorm_0"], {"mean": [0.0] * 5, "var": [1.0] * 5})
 
 
-@pytest.mark.parametrize("train", [False, True])
-def test_the_group_layer_normalises_each_picture_alone(train):
+@pytest.mark.parametrize("given", ["float32", "bfloat16"])
+def test_statistics_are_in_single_precision_whatever_a_layer_computes_in(given):
+    """In bfloat16 numbers around 300 are 2 apart, and their mean square is 256 or more off."""
+    drawn = np.random.default_rng(0).normal(300, 1, (64, 4, 4, 3))
+    maps = jnp.asarray(drawn, given)
+    value, collections = run_layer(Normalization("batch", dtype="bfloat16"), maps, mode=TRAINING)
+    exact = np.asarray(maps, np.float64)
+    mean, variance = exact.mean((0, 1, 2)), exact.var((0, 1, 2))
+    kept = collections["batch_stats"]["BatchNorm_0"]
+    assert {kept["mean"].dtype, kept["var"].dtype} == {jnp.dtype("float32")}
+    np.testing.assert_allclose(kept["mean"], 0.1 * mean, 1e-6)
+    # Single precision rounds mean squares of 90000 to .008; their difference is the variance.
+    np.testing.assert_allclose(kept["var"], 0.9 + 0.1 * variance, atol=0.1 * 0.05)
+    assert value.dtype == jnp.bfloat16
+    # Of what is normalised single precision loses some more: 2 %, and a bit of bfloat16's 8.
+    expected = (exact - mean) / np.sqrt(variance)
+    np.testing.assert_allclose(np.asarray(value, np.float64), expected, rtol=0.03, atol=0.01)
+
+
+@pytest.mark.parametrize("mode", [EVALUATION, TRAINING])
+def test_the_group_layer_normalises_each_picture_alone(mode):
     maps = np.random.default_rng(0).normal(2, 3, (4, 3, 2, 8)).astype(np.float32)
-    value, _ = run_layer(Normalization("group", groups=2), maps, train)
+    value, _ = run_layer(Normalization("group", groups=2), maps, mode)
     grouped = maps.reshape(4, 6, 2, 4)
     mean, variance = grouped.mean((1, 3), keepdims=True), grouped.var((1, 3), keepdims=True)
     assert_close(value, ((grouped - mean) / np.sqrt(variance + 1e-6)).reshape(maps.shape))
+
+
+def test_groups_that_do_not_divide_the_units_are_refused():
+    message = (
+        "group normalisation divides the units of a layer into 4 groups, but normalization_0 has 6 "
+        "units; choose a multiple of 4 in config.model.options, or another "
+        "config.model.normalization"
+    )
+    with pytest.raises(ValueError, match=message):
+        draw_initial(make_network("group", hidden=(6,)), draw_images("source"))
 
 
 def test_joint_normalises_by_all_domains_together():
@@ -187,6 +217,33 @@ def test_per_domain_keeps_a_statistic_for_each_and_predicts_by_it():
     assert_equal(after["target"], variables["batch_stats"]["target"])
 
 
+def test_frozen_trains_by_the_statistics_it_was_given_and_leaves_them_alone():
+    network, images = make_network("frozen"), draw_images(*SIZES)
+    variables = draw_variables(network, images)
+    outputs, batch_stats = train(network, variables, images)
+    for domain in images:
+        own, moments = dense(variables, images[domain]), moments_in(variables["batch_stats"])
+        assert_outputs(outputs[domain], outputs_from(variables, own, *moments))
+    assert_equal(batch_stats, variables["batch_stats"])
+
+
+def test_under_frozen_a_picture_trains_alone_as_in_a_batch():
+    network, images = make_network("frozen"), draw_images("source", "target")
+    variables = draw_variables(network, images)
+    together, _ = train(network, variables, images)
+    alone, _ = train(network, variables, {"target": images["target"][:1]})
+    assert_close(alone["target"].logits, together["target"].logits[:1])
+    # And as in evaluation, but for dropout.
+    assert_outputs(together["target"], evaluate(network, variables, images["target"], "target"))
+    dropping = make_network("frozen", dropout=0.5)
+    dropped, batch_stats = train(dropping, variables, images)
+    left = np.asarray(dropped["target"].features) != 0
+    active = np.asarray(together["target"].features) != 0
+    assert 0.2 < left[active].mean() < 0.8
+    assert_close(dropped["target"].features[left], 2 * together["target"].features[left])
+    assert_equal(batch_stats, variables["batch_stats"])
+
+
 def test_labelled_target_pictures_share_the_statistic_of_the_target():
     network, images = make_network("per_domain"), draw_images(*SIZES)
     variables = draw_variables(network, images)
@@ -216,7 +273,7 @@ def test_a_domain_without_a_statistic_is_evaluated_with_the_one_there_is(seen, u
     )
 
 
-@pytest.mark.parametrize("policy", ["joint", "separate"])
+@pytest.mark.parametrize("policy", ["joint", "separate", "frozen"])
 def test_one_running_statistic_serves_every_domain(policy):
     network, images = make_network(policy), draw_images("source", "target")
     variables = draw_variables(network, images)
@@ -261,7 +318,7 @@ def masks(network, images, key=KEY):
     return {domain: np.asarray(outputs[domain].features != 0) for domain in images}
 
 
-@pytest.mark.parametrize("policy", ["separate", "none"])
+@pytest.mark.parametrize("policy", ["separate", "frozen", "none"])
 def test_dropout_masks_belong_to_a_domain(policy):
     extractor = MLP((64,), "sigmoid", LAYER_OF_POLICY[policy], dropout=0.5)
     network = Network(extractor, TaskHead(3), policy)

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 
 from common.training.hparam import PATTERNS, flatten, make_hparams, structure
-from configs.base import PLAIN, TERMS
+from configs.base import METHODS, PLAIN, TERMS
 from tests.tiny import make_config
 
-ROWS = (*PLAIN, *TERMS)
+ROWS = (*PLAIN, *TERMS, *METHODS)
 # Data and bookkeeping: runs that differ here can train in one program.
-APART = ("data.split_seed",)
+APART = (
+    *("data.split_seed", "data.synthetic_digits.seed"),
+    *("data.moons.seed", "data.rotated_moons.seed"),
+)
 
 
 def row(method):
@@ -65,6 +68,14 @@ def test_structure_is_all_that_is_not_traced(method):
         changed = structure(replace(config, path, other(value)))
         shared = path in traced or path.startswith("runtime.") or path in APART
         assert (changed == structure(config)) == shared, path
+
+
+def test_only_the_seeds_of_domains_are_data():
+    config = row("source_only")
+    for path in ("data.moons.noise", "data.moons.angle", "data.synthetic_digits.per_class"):
+        assert path in structure(config)
+    deeper = replace(config, "data", config["data"] | {"augment": {"noise": {"seed": 1}}})
+    assert structure(deeper)["data.augment.noise.seed"] == 1
 
 
 def test_runs_of_different_parents_share_a_program_but_not_with_runs_of_none():

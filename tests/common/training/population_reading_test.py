@@ -6,10 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from configs.base import PLAIN, TERMS
+from configs.base import METHODS, PLAIN, TERMS
 from tests import tiny
 
-ROWS = (*PLAIN, *TERMS)
+ROWS = (*PLAIN, *TERMS, *METHODS)
 
 
 @pytest.fixture(autouse=True, scope="module")

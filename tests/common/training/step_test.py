@@ -7,10 +7,11 @@ import pytest
 
 from common.method import Aux, Method, Outputs, Phase
 from common.training.hparam import make_hparams
-from common.training.optimizer import make_optimizer
+from common.training.optimizer import make_optimizer, paths_of
 from common.training.state import HEALTHY, create, evaluated_variables_of
 from common.training.step import make_train_step
 from configs import base
+from tests.tiny import MAKERS, NUM_CLASSES, make_config, quick_compilation
 
 NUM_STEPS = 8
 RATE, MOMENTUM = 0.1, 0.5
@@ -246,3 +247,52 @@ def test_averaged_weights_that_a_loss_sees_include_the_frozen_ones():
     (after,), _ = run(step, state, [0.0])
     assert set(seen["params"]) == {"a", "b"} and set(seen["batch_stats"]) == {"count"}
     assert set(after.ema["params"]) == {"a"}
+
+
+@pytest.mark.parametrize("policy", ["joint", "frozen"])
+def test_the_svhn_network_trains_under_dann_with_dropout_and_a_largest_norm(policy):
+    limit = 0.5
+    changes = {
+        "model.name": "svhn_net",
+        "model.normalization": policy,
+        "model.options": {"channels": (2, 2, 4), "dropout": (0.1, 0.25, 0.25, 0.25)},
+        "model.task_head": {"hidden": (6, 5), "dropout": 0.25},
+        "optimizer.max_norm": limit,
+    }
+    config = make_config("dann", changes)
+    method = MAKERS["dann"](config, NUM_CLASSES)
+    draw = np.random.default_rng(0)
+    image = lambda: jnp.asarray(draw.normal(size=(8, 8, 8, 1)), jnp.float32)  # noqa: E731
+    labels = jnp.asarray(draw.integers(0, NUM_CLASSES, 8), jnp.int32)
+    batch = {"source": {"image": image(), "label": labels}, "target": {"image": image()}}
+    hparams = {name: jnp.asarray(value) for name, value in make_hparams(config).items()}
+    shapes = jax.eval_shape(method.init, jax.random.key(0), batch)["params"]
+    optimizer = make_optimizer(config["optimizer"], shapes)
+    with quick_compilation():
+        before = jax.jit(
+            lambda: create(
+                method, optimizer, jnp.uint32(0), batch, hparams, average=False, rules=()
+            )
+        )()
+        step = jax.jit(make_train_step(method, optimizer, NUM_STEPS, 0.0))
+        state = before
+        for _ in range(3):
+            state, metrics = step(state, batch)
+
+    assert int(state.health) == HEALTHY and int(state.step) == 3
+    assert all(np.isfinite(value).all() for value in metrics.values())
+    flat = {path: np.asarray(leaf) for path, leaf in paths_of(state.params).items()}
+    old = paths_of(before.params)
+    for path, leaf in flat.items():
+        assert np.isfinite(leaf).all(), path
+        norms = np.sqrt((leaf**2).sum(tuple(range(leaf.ndim - 1))))
+        limited = path.endswith("kernel") and not path.startswith("domain_discriminator")
+        if limited:
+            assert norms.max() <= limit * (1 + 1e-5), path
+        elif path.endswith("kernel"):
+            assert norms.max() > limit, path
+        # Behind batch statistics a bias has no gradient but rounding.
+        if not (policy == "joint" and "convolution" in path and path.endswith("bias")):
+            assert not np.array_equal(leaf, old[path]), path
+    same = jax.tree.map(np.array_equal, state.batch_stats, before.batch_stats)
+    assert set(jax.tree.leaves(same)) == {policy == "frozen"}

@@ -159,6 +159,28 @@ def test_unknown_options_are_refused(key, value, legal):
         domain_adversarial(options(**{key: value}))
 
 
+@pytest.mark.parametrize("key", sorted(options()))
+def test_a_missing_option_is_refused(key):
+    given = {name: value for name, value in options().items() if name != key}
+    with pytest.raises(ValueError, match=f"config.alignment.domain_adversarial.{key} is missing"):
+        domain_adversarial(given)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"strenght": 1.0}, "strenght is unknown; did you mean 'strength'?"),
+        ({"strength": float("nan")}, "strength is nan; it must be a finite number of at least 0"),
+        ({"weight": -1.0}, "weight is -1.0; it must be"),
+        ({"hidden": (4, 0)}, r"hidden\[1\] is 0; it must be a whole number of at least 1"),
+        ({"kernel_init": "zero"}, r"kernel_init is 'zero'; did you mean 'zeros'\?"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(changes, sentence):
+    with pytest.raises(ValueError, match=f"config.alignment.domain_adversarial.{sentence}"):
+        domain_adversarial(options(**changes))
+
+
 def test_zeros_below_hidden_layers_are_refused():
     term = domain_adversarial(options(hidden=(4,), kernel_init="zeros"))
     with pytest.raises(ValueError, match="kernel_init='zeros'"):

@@ -98,7 +98,7 @@ def test_unfinished_runs_are_named_and_leave_the_pairs(experiment):
     assert (row["difference_from_source_only"]["ci95"], row["negative_transfer"]) == (None, None)
     assert "dann: no finished run of seeds 100, 101; such pairs are dropped" in summary["notes"]
     text = report.format_table(summary)
-    assert "failed: source_only-seed102-0.3: the loss is not finite (step 300)" in text
+    assert "failed: digits/source_only-seed102-0.3: the loss is not finite (step 300)" in text
     assert "fewer than three seeds, so no interval: dann" in text
 
 

@@ -1,0 +1,135 @@
+"""From domains to the arrays that a program reads; pictures may stay where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from common.data.domain import Domain
+from common.legal import check_name
+
+PATHS = ("auto", "resident", "streamed")
+SPLITS = ("train", "val", "test")
+CENTERS = ("none", "source")
+
+# Rows of pictures taken into memory at a time; fixed, since it decides the last bits of a mean.
+BLOCK = 1024
+
+
+def is_streamed(tasks: Sequence[Mapping[str, Domain]], runtime: Mapping[str, Any]) -> bool:
+    """Decides whether pictures stay on the host.
+
+    Args:
+        tasks: The members' source and target.
+        runtime: `config.runtime`: `data_path` and `resident_bytes`.
+
+    Returns:
+        True for `streamed`, and under `auto` for pictures that take more than `resident_bytes`.
+
+    Raises:
+        ValueError: An unknown path.
+    """
+    check_name("config.runtime.data_path", runtime["data_path"], PATHS)
+    if runtime["data_path"] != "auto":
+        return runtime["data_path"] == "streamed"
+    images = {
+        (role, id(task[role].examples)): task[role].examples.images
+        for task in tasks
+        for role in ("source", "target")
+    }
+    size = sum(int(np.prod(array.shape)) * array.dtype.itemsize for array in images.values())
+    return size > runtime["resident_bytes"]
+
+
+def make_tables(
+    tasks: Sequence[Mapping[str, Domain]], center: str
+) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Lists what a population reads.
+
+    Args:
+        tasks: The members' source and target. Members whose seeds drew other examples have rows
+            of their own in what all of them share.
+        center: `config.data.center`: `source` subtracts the mean of the source's training
+            pictures from every input, since no row's input may depend on the target.
+
+    Returns:
+        By role two things. First `label` and `maximum`, which all members share, and with a
+        leading axis of members the rows of each split and, for the source, `mean`. Then the stored
+        pictures, which all members share.
+
+    Raises:
+        ValueError: An unknown centre, or members whose examples do not fit into one program.
+    """
+    check_name("config.data.center", center, CENTERS)
+    tables: dict[str, dict[str, Any]] = {}
+    images: dict[str, Any] = {}
+    for role in ("source", "target"):
+        images[role], labels, starts = _concatenate([task[role] for task in tasks])
+        maximum = np.float32(tasks[0][role].examples.maximum)
+        tables[role] = {"label": labels, "maximum": maximum}
+        for split in SPLITS:
+            rows = [
+                task[role].splits[split] + start for task, start in zip(tasks, starts, strict=True)
+            ]
+            tables[role][split] = np.stack(rows)
+    source = images["source"]
+    if center == "none":
+        means = np.zeros((len(tasks), *[1] * source.ndim), np.float32)
+    else:
+        maximum = tasks[0]["source"].examples.maximum
+        means = np.stack([mean_picture(source, own, maximum) for own in tables["source"]["train"]])
+    tables["source"]["mean"] = means
+    return tables, images
+
+
+def _concatenate(domains: Sequence[Domain]) -> tuple[Any, np.ndarray, list[np.int32]]:
+    """Returns the pictures and labels of all members, and the row at which each one's begin.
+
+    Examples that members share are there once; where all share them, nothing is copied.
+    """
+    distinct = {id(own.examples): own.examples for own in domains}
+    first, *others = distinct.values()
+    if not others:
+        return first.images, first.labels, [np.int32(0)] * len(domains)
+    if any(type(own.images) is not np.ndarray for own in distinct.values()):
+        raise ValueError(
+            f"config.data.{domains[0].name}.seed differs between runs that train together, whose "
+            "pictures are read from a store; give them one seed, or train them one by one"
+        )
+    forms = [
+        (own.examples.images.shape, own.examples.images.dtype.name, own.examples.maximum)
+        + tuple(len(own.splits[split]) for split in SPLITS)
+        for own in domains
+    ]
+    for form in forms:
+        if form != forms[0]:
+            raise ValueError(
+                f"config.data.{domains[0].name} gives runs that train together examples of "
+                f"different form (shape, type, maximum, splits), {forms[0]} and {form}; train them "
+                "one by one"
+            )
+    starts = dict(zip(distinct, np.arange(len(distinct)) * len(first.labels), strict=True))
+    return (
+        np.concatenate([own.images for own in distinct.values()]),
+        np.concatenate([own.labels for own in distinct.values()]),
+        [np.int32(starts[id(own.examples)]) for own in domains],
+    )
+
+
+def mean_picture(images: Any, rows: np.ndarray, maximum: float) -> np.ndarray:
+    """Averages pictures without holding all of them.
+
+    Args:
+        images: Stored pictures: anything that gives an array for `images[rows]`.
+        rows: Which of them.
+        maximum: The largest value that a stored picture can have.
+
+    Returns:
+        The mean of the scaled pictures as float32, with a leading axis of 1.
+    """
+    total = np.zeros(images.shape[1:], np.float64)
+    for start in range(0, len(rows), BLOCK):
+        total += np.asarray(images[rows[start : start + BLOCK]]).sum(axis=0, dtype=np.float64)
+    return (total / len(rows) / maximum).astype(np.float32)[None]

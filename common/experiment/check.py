@@ -1,0 +1,197 @@
+"""What a config may ask for, checked before anything is written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from common import legal
+from common.data.augment import make_augment
+from common.data.domain import Domain, load_task
+from common.data.pipeline import check_sizes
+from common.data.table import CENTERS, is_streamed
+from common.experiment.outcome import refusing
+from common.experiment.parent import check_parent
+from common.legal import check_count, check_name, check_number
+from common.method import LABELLED, UNLABELLED, Method
+from common.models.network import OF_PICTURES
+from common.training import parallel
+from common.training.batch import ROLE_OF_DOMAIN, make_assemble
+from common.training.hparam import flatten
+from common.training.optimizer import make_optimizer
+
+Config = Mapping[str, Any]
+MakeMethod = Callable[[Config, int], Method]
+
+# The smallest legal count, by key.
+LEAST = {
+    **{"num_steps": 1, "data.batch_size": 1, "evaluation.every": 1},
+    **{"runtime.log_every": 1, "runtime.checkpoint_every": 1},
+    **{"runtime.evaluation_batch_size": 1, "runtime.devices": 0, "runtime.stream_threads": 1},
+    **{"runtime.resident_bytes": 0, "runtime.stream_bytes": 1},
+}
+NOT_NEGATIVE = (
+    *("learning_rate", "epsilon", "weight_decay", "gamma", "power", "clip_norm", "max_norm"),
+)
+BELOW_ONE = ("momentum", "warmup", "ema_decay")
+# What a value must be, by the type of the default.
+KINDS: dict[type, tuple[tuple[type, ...], str]] = {
+    bool: ((bool,), "True or False"),
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+    str: ((str,), "text"),
+    tuple: ((list, tuple), "a list"),
+    dict: ((dict,), "a dict"),
+    type(None): ((int, type(None)), "a whole number or None"),
+}
+GROUP = ("pattern", "learning_rate_factor")
+
+
+def check_population(configs: Sequence[Config], make_method: MakeMethod) -> None:
+    """Refuses what can be refused before anything is trained.
+
+    Args:
+        configs: The resolved configs of the members.
+        make_method: `(config, num_classes) -> Method`.
+
+    Raises:
+        UsageError: A config asks for something that cannot be.
+    """
+    with refusing():
+        for config in configs:
+            check_values(config)
+        config, task = configs[0], load_task(configs[0])
+        data, classes = config["data"], len(task["source"].examples.classes)
+        shape, model = task["source"].examples.images.shape[1:], config["model"]["name"]
+        if model in OF_PICTURES and len(shape) != 3:
+            raise ValueError(
+                f"config.model.name is {model!r}, which takes pictures; the examples of "
+                f"config.source {config['source']!r} have shape {shape}: use 'mlp'"
+            )
+        methods = [make_method(own, classes) for own in configs]
+        sizes = {
+            domain: len(task[ROLE_OF_DOMAIN[domain]].splits["train"]) for domain in methods[0].needs
+        }
+        check_sizes(sizes, {domain: data["batch_size"] for domain in sizes})
+        for name in ("augment", "strong_augment"):
+            _check_augment(data[name], f"config.data.{name}", task)
+        make_assemble(data, methods[0].needs)
+        is_streamed([task], config["runtime"])
+        parallel.make_placement(
+            len(configs),
+            config["runtime"]["devices"],
+            data["batch_size"],
+            config["runtime"]["parallel"],
+        )
+        params = _shapes_of(methods[0], config, task)
+        make_optimizer(config["optimizer"], params)
+        for own in configs:
+            check_parent(own, params)
+
+
+def check_keys(config: Config, defaults: Config, key: str = "config") -> None:
+    """Refuses a config with other keys than the defaults, or with other kinds of values.
+
+    Args:
+        config: Any config, as plain data.
+        defaults: Every legal key, with a value of the right kind. A mapping that is empty here is
+            open: others decide which options stand there.
+        key: Where they stand.
+
+    Raises:
+        ValueError: A key that is unknown or missing, or a value of another kind.
+    """
+    legal.check_keys(key, config, defaults, defaults)
+    for name, default in defaults.items():
+        value: Any = config[name]
+        kinds, said = KINDS[type(default)]
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise ValueError(f"{key}.{name} is {value!r}; it must be {said}")
+        if isinstance(default, dict) and isinstance(value, dict) and default:
+            check_keys(value, default, f"{key}.{name}")
+
+
+def check_values(config: Config) -> None:
+    """Refuses names and numbers that no run can have.
+
+    Args:
+        config: The resolved config.
+
+    Raises:
+        ValueError: With the key, the value and what would be right.
+    """
+    flat = dict(flatten(config))
+    experiment = flat["experiment"]
+    if experiment in ("", ".", "..") or {"/", "\\"} & set(experiment):
+        raise ValueError(f"config.experiment is {experiment!r}; it must be the name of one folder")
+    for key, least in LEAST.items():
+        check_count(f"config.{key}", flat[key], least)
+    drawn = [key for key in flat if re.fullmatch(r"data\.\w+\.seed", key)]
+    for key in ("seed", "data.split_seed", *drawn):
+        if not 0 <= flat[key] < 2**32:
+            raise ValueError(f"config.{key} is {flat[key]}; it must lie between 0 and 2**32 - 1")
+    for name in NOT_NEGATIVE:
+        check_number(f"config.optimizer.{name}", flat[f"optimizer.{name}"])
+    for name in BELOW_ONE:
+        check_number(f"config.optimizer.{name}", flat[f"optimizer.{name}"], below=1.0)
+    betas = flat["optimizer.betas"]
+    if len(betas) != 2:
+        raise ValueError(f"config.optimizer.betas is {betas}; it must hold two numbers")
+    for index, beta in enumerate(betas):
+        check_number(f"config.optimizer.betas[{index}]", beta, below=1.0)
+    for name, group in config["optimizer"]["groups"].items():
+        if not (isinstance(name, str) and re.fullmatch(r"\w+", name)):
+            raise ValueError(
+                f"config.optimizer.groups has the name {name!r}; it must be letters, digits and _"
+            )
+        key = f"config.optimizer.groups.{name}"
+        legal.check_keys(key, group, GROUP, GROUP)
+        check_number(f"{key}.learning_rate_factor", group["learning_rate_factor"])
+    if not config["domains"]:
+        raise ValueError(
+            f"config.domains is empty; name some of {', '.join(LABELLED + UNLABELLED)}"
+        )
+    for domain in config["domains"]:
+        check_name("config.domains", domain, LABELLED + UNLABELLED)
+        if list(config["domains"]).count(domain) > 1:
+            raise ValueError(f"config.domains names {domain!r} twice; name each domain once")
+    check_name("config.data.center", flat["data.center"], CENTERS)
+    if flat["model.normalization"] == "frozen" and not flat["init_from.run"]:
+        raise ValueError(
+            "config.model.normalization is 'frozen', which keeps the statistics of the run that a "
+            "run starts from; name one by config.init_from.run"
+        )
+    pattern = flat["init_from.include"]
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(
+            f"config.init_from.include: {pattern!r} is no regular expression: {error}"
+        ) from None
+
+
+def _check_augment(options: Config, key: str, task: Mapping[str, Domain]) -> None:
+    """Refuses options that cannot be, and pictures' augmentations of what is no picture."""
+    make_augment(options, key)
+    shape = task["source"].examples.images.shape[1:]
+    if options and len(shape) != 3:
+        raise ValueError(
+            f"{key} is {dict(options)}, which changes pictures; the examples of config.source "
+            f"{task['source'].name!r} have shape {shape}: leave it empty"
+        )
+
+
+def _shapes_of(method: Method, config: Config, task: Mapping[str, Domain]) -> Any:
+    """Returns the shapes of a method's parameters; nothing is computed."""
+    batch = {}
+    for domain, fields in method.needs.items():
+        count = config["data"]["batch_size"]
+        shape = task[ROLE_OF_DOMAIN[domain]].examples.images.shape[1:]
+        image = jax.ShapeDtypeStruct((count, *shape), jnp.float32)
+        number = jax.ShapeDtypeStruct((count,), jnp.int32)
+        batch[domain] = {field: image if "image" in field else number for field in fields}
+    return jax.eval_shape(method.init, jax.random.key(0), batch)["params"]

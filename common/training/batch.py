@@ -1,0 +1,74 @@
+"""From stored pictures to the batch that a method asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from common.data.augment import make_augment
+from common.data.pipeline import scale_images
+from common.method import Batch, fold_in_name
+
+# Labelled target examples are drawn from the target's training split.
+ROLE_OF_DOMAIN = {"source": "source", "target": "target", "target_labelled": "target"}
+
+Tables = Mapping[str, Any]
+
+
+def make_assemble(
+    config: Mapping[str, Any], needs: Mapping[str, tuple[str, ...]]
+) -> Callable[[Tables, Mapping[str, Array], Mapping[str, Array], Any], Batch]:
+    """Builds the function that makes a batch.
+
+    Args:
+        config: `config.data`.
+        needs: `Method.needs`.
+
+    Returns:
+        `(tables, drawn, stored, key) -> batch`, where `drawn` holds positions in the training
+        splits by domain, and `stored` the pictures there as they are stored.
+
+    Raises:
+        ValueError: An unknown augmentation, or a strong one that is needed and empty.
+    """
+    augment = make_augment(config["augment"])
+    augment_strongly = make_augment(config["strong_augment"])
+    if any("strong_image" in fields for fields in needs.values()) and not config["strong_augment"]:
+        raise ValueError("the method needs strong_image, but config.data.strong_augment is empty")
+
+    def assemble(tables, drawn, stored, key):
+        mean = tables["source"]["mean"]
+        batch = {}
+        for number, (domain, fields) in enumerate(needs.items()):
+            table = tables[ROLE_OF_DOMAIN[domain]]
+            own = fold_in_name(key, domain)
+            images = scale_images(stored[domain], table["maximum"])
+            values = {
+                "image": augment(fold_in_name(own, "weak"), images) - mean,
+                "strong_image": augment_strongly(fold_in_name(own, "strong"), images) - mean,
+                "label": table["label"][table["train"][drawn[domain]]],
+                "index": drawn[domain],
+                "domain": jnp.full(drawn[domain].shape, number, jnp.int32),
+            }
+            batch[domain] = {field: values[field] for field in fields}
+        return batch
+
+    return assemble
+
+
+def prepare(tables: Tables, role: str, stored: jax.Array) -> jax.Array:
+    """Turns stored pictures into the input of an evaluation.
+
+    Args:
+        tables: The data.
+        role: Whose pictures.
+        stored: Pictures as they are stored.
+
+    Returns:
+        Scaled and centred pictures.
+    """
+    return scale_images(stored, tables[role]["maximum"]) - tables["source"]["mean"]
