@@ -64,8 +64,9 @@ def train(arguments: list[str]) -> None:
         with outcome.listen() as request:
             run.train_alone(config, _make_method, request, _overrides())
     for name, chosen in folder.read_json(own / "result.json")["selections"].items():
-        accuracy = chosen["oracle/target_test_accuracy"]
-        print(f"{name}: step {chosen['step']}, target test accuracy {accuracy:.3f}")
+        accuracy = chosen.get("oracle/target_test_accuracy")
+        said = "the target has no labels" if accuracy is None else f"{accuracy:.3f}"
+        print(f"{name}: step {chosen['step']}, target test accuracy {said}")
     print(f"done: {own}")
 
 

@@ -42,6 +42,8 @@ def get_config() -> Any:
     config.package = "finetune"  # finetune | dann: who builds the method
     config.method = "source_only"  # name of the row in tables
     config.seed = 0  # initial weights, batches and, unless set below, the split
+    # Embedded: synthetic_digits | digits | moons | rotated_moons. From files: folder:<path>,
+    # svmlight:<path>, npz:<path>, and tfds:<name>[/<config>] for what `launch.py prepare` made
     config.source = "synthetic_digits"
     config.target = "digits"
     config.domains = ("source",)  # domains of a batch: source, target, target_labelled
@@ -85,9 +87,24 @@ def get_config() -> Any:
     config.data.batch_size = 64  # examples of each domain in a step
     config.data.split_seed = placeholder(int)  # None: the run's seed
     config.data.transductive = False  # True: train on the target's test pictures too
-    config.data.center = "none"  # source: subtract the mean source picture
+    config.data.center = "none"  # source: subtract the mean of the source's training inputs
+    # none | binary | log | tf_idf | standardize: of vectors, fitted on the source's training rows
+    config.data.scaling = "none"
     config.data.augment = ConfigDict()  # {name: options}, every domain and row alike
     config.data.strong_augment = ConfigDict()  # for methods that need strong_image
+    # Domains that are read from files:
+    config.data.size = 0  # height and width of pictures; 0: as they are
+    config.data.fit = "resize"  # resize | cover | center: how a picture of another size gets there
+    config.data.channels = 0  # 1: grey, 3: colour; 0: as they are
+    config.data.skip_bad = False  # True: leave out files that are no pictures
+    config.data.num_features = 0  # length of svmlight vectors; 0: the largest index that occurs
+    config.data.source_splits = ConfigDict({"train": "", "val": "", "test": ""})  # of tfds domains,
+    config.data.target_splits = ConfigDict({"train": "", "val": "", "test": ""})  # as train[:5000]
+    config.data.test_share = 0.2  # of the training split, where no test split is published
+    config.data.val_share = 0.1  # of the training split, where no val split is published
+    config.data.disjoint_halves = False  # True: source and target train on other rows of the order
+    config.data.classes = ()  # names of the task's classes, in order; (): the source's
+    config.data.rename_classes = ConfigDict()  # {name in either domain: name in the task}
     # 7,000 pictures rendered from `seed`, drawn evenly from ten classes; the rest is the test split
     config.data.synthetic_digits = ConfigDict(
         {"per_class": 700, "seed": 0, "preparation": "plain", "train": 5000, "val": 1000}
@@ -105,9 +122,12 @@ def get_config() -> Any:
 
     config.evaluation = ConfigDict()
     config.evaluation.every = 200  # steps
+    # True: train back from the target's predicted labels too, and score by the source's accuracy
+    config.evaluation.reverse_validation = False
 
     config.runtime = ConfigDict()  # nothing below changes what a run is
     config.runtime.workdir = "runs"
+    config.runtime.data_dir = ""  # prepared data sets; "": TFDS_DATA_DIR or ~/tensorflow_datasets
     config.runtime.log_every = 100  # steps in one dispatch, averaged into one record
     config.runtime.checkpoint_every = 500  # steps
     config.runtime.evaluation_batch_size = 512

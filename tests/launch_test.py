@@ -35,7 +35,7 @@ def launch(*words):
         (["train", DIGITS, "--config.num_steps=0"], "config.num_steps is 0"),
         (["train", DIGITS, "--config.method=source_only"], "the name of another row"),
         (["train", "--config=configs/nowhere.py"], "'configs/nowhere.py', which does not exist"),
-        (["sweep", DIGITS + ":method=dann"], "has a grid of its own"),
+        (["sweep", DIGITS + ":method=dann"], "'method=dann' is no argument of this config"),
         (["sweep", DIGITS, "--config.data.batch_size=1000"], "has 900 examples"),
         (["report"], "report needs folders such as"),
         (["report", "nowhere"], "not nowhere"),

@@ -11,32 +11,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Num
+from jaxtyping import Int
 
 from common.data import moons, synthetic_digits
+from common.data.example import Examples
 from common.legal import check_count, check_name, check_number
 
 # Rows hashed at a time.
 BLOCK = 1024
-
-
-class Examples(NamedTuple):
-    """All examples of a domain, before they are split.
-
-    Attributes:
-        images: Pictures as stored, channels last, or vectors.
-        labels: Class numbers.
-        classes: Names of the classes; domains are compared by these.
-        maximum: The largest value that a stored picture can have; 1 for vectors.
-        splits: Disjoint rows for `train`, `val` and `test`, of a domain that is published or drawn
-            with splits of its own; None: drawn at random by the run's split seed.
-    """
-
-    images: Num[np.ndarray, "example *shape"]
-    labels: Int[np.ndarray, "example"]
-    classes: tuple[str, ...]
-    maximum: float
-    splits: Mapping[str, Int[np.ndarray, "row"]] | None = None
 
 
 class Domain(NamedTuple):
@@ -139,10 +121,41 @@ def split(
     }
 
 
+def load_examples(name: str, config: Mapping[str, Any], key: str = "config.source") -> Examples:
+    """Loads a domain that the project carries or draws.
+
+    Args:
+        name: A key of `DOMAINS`.
+        config: `config.data`; the options stand under the domain's name.
+        key: Where the name stands in the config, for messages.
+
+    Returns:
+        All its examples.
+
+    Raises:
+        ValueError: An unknown name, an option that is missing or impossible, or more examples than
+            the memory holds.
+    """
+    check_name(key, name, sorted(DOMAINS))
+    if name not in config:
+        raise ValueError(f"config.data.{name} is missing: the options of a domain stand there")
+    options = dict(config[name])
+    try:
+        return _load(name, json.dumps(options, sort_keys=True))
+    except KeyError as error:
+        raise ValueError(f"config.data.{name}.{error.args[0]} is missing") from None
+    except MemoryError as error:
+        raise ValueError(
+            f"config.data.{name} asks for more examples than this machine's memory holds: {error}"
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"config.data.{name}: {error}") from error
+
+
 def load_domain(
     name: str, config: Mapping[str, Any], split_seed: int, key: str = "config.source"
 ) -> Domain:
-    """Loads a domain and splits it.
+    """Loads a domain that the project carries or draws, and splits it.
 
     Args:
         name: A key of `DOMAINS`.
@@ -154,30 +167,39 @@ def load_domain(
         The domain.
 
     Raises:
-        ValueError: An unknown name, an option that is missing or impossible, more examples than the
-            memory holds, or a split that would be empty.
+        ValueError: What `load_examples` refuses, or a split that would be empty.
     """
-    check_name(key, name, sorted(DOMAINS))
-    if name not in config:
-        raise ValueError(f"config.data.{name} is missing: the options of a domain stand there")
-    options = dict(config[name])
-    try:
-        examples = _load(name, json.dumps(options, sort_keys=True))
-    except KeyError as error:
-        raise ValueError(f"config.data.{name}.{error.args[0]} is missing") from None
-    except MemoryError as error:
-        raise ValueError(
-            f"config.data.{name} asks for more examples than this machine's memory holds: {error}"
-        ) from error
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"config.data.{name}: {error}") from error
-    if examples.splits is None:
-        splits = split(len(examples.labels), options, split_seed, f"config.data.{name}")
-        return Domain(name, examples, splits)
+    examples = load_examples(name, config, key)
+    return Domain(name, examples, split_drawn(name, examples, config, split_seed))
+
+
+def split_drawn(
+    name: str, examples: Examples, config: Mapping[str, Any], seed: int
+) -> Mapping[str, Int[np.ndarray, "row"]]:
+    """Splits a domain that the project carries or draws.
+
+    Args:
+        name: A key of `DOMAINS`.
+        examples: Its examples. Splits of their own stay; those with nothing but `train` are split
+            like those without any, and rows that stand nowhere are left out.
+        config: `config.data`.
+        seed: `config.data.split_seed`.
+
+    Returns:
+        Disjoint rows for `train`, `val` and `test`.
+
+    Raises:
+        ValueError: A split would be empty.
+    """
+    if examples.splits is None or set(examples.splits) == {"train"}:
+        count = len(examples.labels)
+        rows = np.arange(count) if examples.splits is None else examples.splits["train"]
+        drawn = split(len(rows), dict(config[name]), seed, f"config.data.{name}")
+        return {part: rows[own].astype(np.int32) for part, own in drawn.items()}
     for part, rows in examples.splits.items():
         if not len(rows):
             raise ValueError(f"config.data.{name}: its own split {part} must hold an example")
-    return Domain(name, examples, examples.splits)
+    return examples.splits
 
 
 def fingerprint(array: Any) -> str:
@@ -195,42 +217,3 @@ def fingerprint(array: Any) -> str:
         rows = np.arange(start, min(start + BLOCK, array.shape[0]))
         digest.update(np.ascontiguousarray(array[rows]).tobytes())
     return digest.hexdigest()
-
-
-def load_task(config: Mapping[str, Any]) -> dict[str, Domain]:
-    """Loads the source and the target of a run.
-
-    Args:
-        config: The resolved config.
-
-    Returns:
-        `source` and `target`. With `config.data.transductive` the target's test pictures are
-        trained on too.
-
-    Raises:
-        ValueError: Domains whose classes or picture shapes differ.
-    """
-    data = config["data"]
-    source = load_domain(config["source"], data, data["split_seed"])
-    target = load_domain(config["target"], data, data["split_seed"], "config.target")
-    if source.examples.classes != target.examples.classes:
-        raise ValueError(
-            f"config.source is {source.name!r} with the classes "
-            f"{', '.join(source.examples.classes)}, config.target {target.name!r} with "
-            f"{', '.join(target.examples.classes)}; they must be the same"
-        )
-    shapes = [domain.examples.images.shape[1:] for domain in (source, target)]
-    if shapes[0] != shapes[1]:
-        raise ValueError(
-            f"config.source is {source.name!r} with examples of shape {shapes[0]}, config.target "
-            f"{target.name!r} with {shapes[1]}; they must be the same"
-        )
-    if data["transductive"] and "target_labelled" in config["domains"]:
-        raise ValueError(
-            "config.data.transductive with the domain target_labelled would train on test labels; "
-            "set it to False"
-        )
-    if data["transductive"]:
-        seen = np.sort(np.concatenate([target.splits["train"], target.splits["test"]]))
-        target = target._replace(splits={**target.splits, "train": seen})
-    return {"source": source, "target": target}

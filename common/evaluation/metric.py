@@ -18,10 +18,11 @@ def confusion_matrix(
 
     Args:
         logits: Scores; the largest is the prediction.
-        labels: True classes.
+        labels: True classes; negative where an example has none.
 
     Returns:
-        Counts; the row is the true class, the column the predicted one.
+        Counts of the examples with a label; the row is the true class, the column the predicted
+        one.
     """
     classes = logits.shape[-1]
     true = jax.nn.one_hot(labels, classes, dtype=jnp.int32)
@@ -36,12 +37,13 @@ def mean_loss(
 
     Args:
         logits: Unnormalised log-probabilities.
-        labels: True classes.
+        labels: True classes; negative where an example has none.
 
     Returns:
-        The mean in nats.
+        The mean in nats over the examples with a label; NaN without any.
     """
-    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return jnp.mean(losses, where=labels >= 0)
 
 
 def classification_metrics(confusion: Int[np.ndarray, "class class"]) -> dict[str, Any]:

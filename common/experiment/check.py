@@ -11,9 +11,10 @@ import jax.numpy as jnp
 
 from common import legal
 from common.data.augment import make_augment
-from common.data.domain import Domain, load_task
+from common.data.domain import Domain
 from common.data.pipeline import check_sizes
 from common.data.table import CENTERS, is_streamed
+from common.data.task import load_task
 from common.experiment.outcome import refusing
 from common.experiment.parent import check_parent
 from common.legal import check_count, check_name, check_number
@@ -33,6 +34,7 @@ LEAST = {
     **{"runtime.log_every": 1, "runtime.checkpoint_every": 1},
     **{"runtime.evaluation_batch_size": 1, "runtime.devices": 0, "runtime.stream_threads": 1},
     **{"runtime.resident_bytes": 0, "runtime.stream_bytes": 1},
+    **{"data.size": 0, "data.channels": 0, "data.num_features": 0},
 }
 NOT_NEGATIVE = (
     *("learning_rate", "epsilon", "weight_decay", "gamma", "power", "clip_norm", "max_norm"),
@@ -48,6 +50,7 @@ KINDS: dict[type, tuple[tuple[type, ...], str]] = {
     dict: ((dict,), "a dict"),
     type(None): ((int, type(None)), "a whole number or None"),
 }
+CHANNELS = (0, 1, 3)
 GROUP = ("pattern", "learning_rate_factor")
 
 
@@ -71,6 +74,11 @@ def check_population(configs: Sequence[Config], make_method: MakeMethod) -> None
             raise ValueError(
                 f"config.model.name is {model!r}, which takes pictures; the examples of "
                 f"config.source {config['source']!r} have shape {shape}: use 'mlp'"
+            )
+        if config["evaluation"]["reverse_validation"] and "target_labelled" in config["domains"]:
+            raise ValueError(
+                "config.evaluation.reverse_validation scores rows that see no target label, and "
+                "config.domains names target_labelled: set it to False"
             )
         methods = [make_method(own, classes) for own in configs]
         sizes = {
@@ -165,6 +173,7 @@ def check_values(config: Config) -> None:
             "config.model.normalization is 'frozen', which keeps the statistics of the run that a "
             "run starts from; name one by config.init_from.run"
         )
+    _check_files(config["data"])
     pattern = flat["init_from.include"]
     try:
         re.compile(pattern)
@@ -172,6 +181,21 @@ def check_values(config: Config) -> None:
         raise ValueError(
             f"config.init_from.include: {pattern!r} is no regular expression: {error}"
         ) from None
+
+
+def _check_files(data: Config) -> None:
+    """Refuses impossible options of domains that are read from files."""
+    if data["channels"] not in CHANNELS:
+        raise ValueError(
+            f"config.data.channels is {data['channels']}; legal are {', '.join(map(str, CHANNELS))}"
+        )
+    for name in ("val_share", "test_share"):
+        check_number(f"config.data.{name}", data[name], below=1.0)
+    for index, name in enumerate(data["classes"]):
+        if not isinstance(name, str) or list(data["classes"]).count(name) > 1:
+            raise ValueError(
+                f"config.data.classes[{index}] is {name!r}; it must be text that stands there once"
+            )
 
 
 def _check_augment(options: Config, key: str, task: Mapping[str, Domain]) -> None:

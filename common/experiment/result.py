@@ -46,6 +46,7 @@ def write_results(
     state: State,
     tables: Any,
     history: Sequence[Records],
+    scores: Mapping[str, np.ndarray],
 ) -> None:
     """Writes checkpoints, `outputs.npz` and, last, `result.json` of finished runs.
 
@@ -58,6 +59,7 @@ def write_results(
         state: The state after the last step.
         tables: The data.
         history: The members' records.
+        scores: Label-free scores of the last step that took more than an evaluation, `[member]`.
     """
     outputs = {
         role: jax.tree.map(np.asarray, program.outputs(state, tables, role, split))
@@ -107,7 +109,8 @@ def write_results(
                 name.removeprefix(selection.ORACLE): value
                 for name, value in data[member].items()
                 if name.startswith(selection.ORACLE)
-            },
+            }
+            | {"labelled_test_examples": _count_labels(tasks[member]["target"], "test")},
             "params_sha256": folder.params_sha256(params),
             "parameters": {
                 "total": sum(leaf.size for leaf in params.values()),
@@ -121,7 +124,14 @@ def write_results(
             "warnings": resume.warnings_of(folder.read_json(path / "config.json")["starts"]),
             "selections": _select(history[member], len(tasks[member]["source"].splits["val"])),
         }
+        result["selections"]["last"] |= {
+            name: float(values[member]) for name, values in scores.items()
+        }
         folder.write_json(path / "result.json", result)
+
+
+def _count_labels(domain: Domain, split: str) -> int:
+    return int((domain.examples.labels[domain.splits[split]] >= 0).sum())
 
 
 def _select(records: Records, num_source_val: int) -> dict[str, Any]:

@@ -12,14 +12,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from common.data.domain import Domain, load_task
+from common.data.domain import Domain
 from common.data.stream import Stream
 from common.data.table import is_streamed, make_tables
+from common.data.task import load_task
 from common.experiment import checkpoint, folder, lock, resume, selection, writer
 from common.experiment.check import MakeMethod, check_population
 from common.experiment.outcome import RunFailed, Stopped, StopRequest, refusing, writing
 from common.experiment.parent import take_over_parents
 from common.experiment.result import evaluated, write_results
+from common.experiment.reverse_validation import reverse_accuracy
 from common.training import parallel
 from common.training.hparam import make_hparams
 from common.training.loop import run_loop
@@ -76,6 +78,8 @@ def _train(
     saved = folder.population_folder(configs) / "checkpoints"
     with refusing():
         tasks = [load_task(config) for config in configs]
+        if not is_streamed(tasks, config["runtime"]):
+            _hold(tasks)
         data = resume.fingerprints(tasks)
         begins_anew = folder.belongs_elsewhere(configs)
         if checkpoint.has_saved(saved) and not begins_anew:
@@ -182,9 +186,14 @@ def _train(
     program.close()
     manager.close()
     close_events()
+    scores = {}
+    if config["evaluation"]["reverse_validation"] and len(failures) < len(configs):
+        scores["score/reverse_validation"] = reverse_accuracy(
+            *(config, method, program, state, tables, request), stream=stream, placement=placement
+        )
     finished = [member for member in range(len(configs)) if member not in failures]
     if finished:
-        write_results(configs, tasks, finished, program, method, state, tables, history)
+        write_results(configs, tasks, finished, program, method, state, tables, history, scores)
         for member in failures:
             last_good = evaluated_variables_of(jax.tree.map(lambda leaf, m=member: leaf[m], state))
             checkpoint.save_run(folders[member], {"last_good": last_good})
@@ -194,6 +203,14 @@ def _train(
     return {
         folder.run_id(configs[member]): _reason(step) for member, step in sorted(failures.items())
     }
+
+
+def _hold(tasks: Sequence[Mapping[str, Domain]]) -> None:
+    """Decodes pictures that will be resident once, before they are hashed and averaged."""
+    for task in tasks:
+        for domain in task.values():
+            if hasattr(domain.examples.images, "hold"):
+                domain.examples.images.hold()
 
 
 def _make_tables(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,9 @@ Config = Mapping[str, Any]
 
 
 def expand(file: str, config: Any, resolve: Callable[[Any], Config]) -> list[Config]:
-    """Lists the runs of a config file: those that its `sweep(add)` adds, or its only one.
+    """Lists the runs of a config file: those that its `sweep` adds, or its only one.
+
+    A file's grid is `sweep(add)`, or `sweep(add, argument)` where there is more than one.
 
     Args:
         file: The config file, with `:argument` where there is one.
@@ -36,7 +39,8 @@ def expand(file: str, config: Any, resolve: Callable[[Any], Config]) -> list[Con
     module = config_file.load_module(path)
     if not hasattr(module, "sweep"):
         return [resolve(config)]
-    if argument:
+    takes_argument = len(inspect.signature(module.sweep).parameters) > 1
+    if argument and not takes_argument:
         raise ValueError(
             f"{path} has a grid of its own: leave out ':{argument}', or train that run alone"
         )
@@ -48,7 +52,7 @@ def expand(file: str, config: Any, resolve: Callable[[Any], Config]) -> list[Con
         runs.append(resolve(own))
 
     with config_file.blaming(path):
-        module.sweep(add)
+        module.sweep(add, *([argument] if takes_argument else []))
     if not runs:
         raise ValueError(f"the sweep of {path} adds no run")
     return runs

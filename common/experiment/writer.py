@@ -33,7 +33,8 @@ def make_record(
         member: Which run.
 
     Returns:
-        Metrics by name. Whatever read a target label begins with `oracle/`.
+        Metrics by name. Whatever read a target label begins with `oracle/`; splits without a label
+        have none.
     """
     record: dict[str, Any] = {"step": step, "progress": step / num_steps}
     record |= {f"train/{name}": float(values[member]) for name, values in train.items()}
@@ -41,6 +42,8 @@ def make_record(
         if split == "score":
             record |= {f"score/{name}": float(score[member]) for name, score in values.items()}
             continue
+        if not values["confusion"][member].any():
+            continue  # no example of the split has a label
         prefix = f"oracle/{split}_" if split.startswith("target") else f"{split}/"
         metrics = classification_metrics(values["confusion"][member])
         metrics["loss"] = float(values["loss"][member])

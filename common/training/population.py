@@ -26,7 +26,7 @@ from common.training.step import make_train_step
 EVALUATED_SPLITS = (("source", "val"), ("target", "val"), ("target", "test"))
 
 # Arrays of a role's table of which every member has its own.
-OF_MEMBERS = ("train", "val", "test", "mean")
+OF_MEMBERS = ("train", "val", "test", "mean", "scaling")
 
 
 class Program(NamedTuple):
@@ -57,6 +57,19 @@ class Program(NamedTuple):
     close: Callable[[], None]
     optimizer: Optimizer
     refresh_every: int
+
+
+def is_of_members(name: str, array: Any) -> bool:
+    """Says whether every member has an array of a role's table of its own.
+
+    Args:
+        name: Its name in the table.
+        array: The array.
+
+    Returns:
+        True for rows and for what is fitted to them, and for labels that members predicted.
+    """
+    return name in OF_MEMBERS or (name == "label" and array.ndim == 2)
 
 
 def over_members(function: Callable, num_members: int, in_axes: tuple[Any, ...]) -> Callable:
@@ -103,8 +116,8 @@ def make_program(
     Args:
         method: The method, the same for all members.
         config: The resolved config of any member; only its structure is read.
-        tables: By role (`source`, `target`): `label` and `maximum` shared by all members, and
-            with a leading axis of members the rows of `train`, `val` and `test` and, for the
+        tables: By role (`source`, `target`): `label` and `maximum` shared by all members (labels
+            may have a leading axis of members), and with such an axis the rows of `train`, `val` and `test` and, for the
             source, `mean`; where pictures are resident also `image`, shared.
         num_members: Size of the population.
         rules: Selection rules for which variables are kept.
@@ -124,7 +137,7 @@ def make_program(
     assemble = make_assemble(config["data"], method.needs)
     images = stream.images if stream else {role: own["image"] for role, own in tables.items()}
     table_axes = {
-        role: {name: 0 if name in OF_MEMBERS else None for name in table}
+        role: {name: 0 if is_of_members(name, own) else None for name, own in table.items()}
         for role, table in tables.items()
     }
 

@@ -182,6 +182,8 @@ def _problems(result: Mapping[str, Any]) -> list[str]:
     """Says what a result lacks to stand in a table."""
     kinds = {"task": str, "method": str, "seed": int, "selections": dict}
     lacking = [name for name, kind in kinds.items() if not isinstance(result.get(name), kind)]
+    if part_of(result, "oracle", dict).get("labelled_test_examples") == 0:
+        return ["done, but its target has no labels to compare predictions with"]
     if not lacking and not _is_selection(result["selections"].get("last")):
         lacking = [f"an accuracy in [0, 1] as {ACCURACY} of the selection last"]
     return [f"result.json lacks {name}" for name in lacking]

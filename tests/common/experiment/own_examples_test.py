@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from common.data.domain import fingerprint, load_task
+from common.data.domain import fingerprint
+from common.data.task import load_task
 from common.experiment import folder, report, sweep
 from common.experiment.outcome import Stopped, StopRequest, UsageError
 from common.experiment.run import train_population
@@ -80,7 +81,7 @@ def test_files_hold_the_examples_of_their_own_run(together):
             assert result["fingerprints"][f"{domain.name}/images"] == images
             assert about["data"][f"{domain.name}/images"] == images
         labels = fingerprint(task["target"].examples.labels)
-        assert result["oracle"] == {"rotated_moons/labels": labels}
+        assert result["oracle"]["rotated_moons/labels"] == labels
         assert about["data"]["oracle/rotated_moons/labels"] == labels
         predicted, true = (
             outputs[name] for name in ("target_test/prediction", "oracle/target_test_label")

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from common.data.domain import load_task
+from common.data.task import load_task
 from common.data.stream import Stream
 from common.data.table import make_tables
 from tests import tiny

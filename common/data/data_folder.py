@@ -1,0 +1,266 @@
+"""What lies prepared in the data folder, read from its small files alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+FORMAT = "array_record"
+# Sizes and hashes of the files of a prepared set, which `preparation.py` writes beside them.
+CHECKSUMS = "checksums.json"
+UNFINISHED = "incomplete."
+VERSION = re.compile(r"\d+\.\d+\.\d+")
+NAME = re.compile(r"(?P<set>\w+)(/(?P<config>\w[\w.\-]*))?(:(?P<version>\d+\.\d+\.\d+))?")
+TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+
+
+class Name(NamedTuple):
+    """The name of a data set, taken apart.
+
+    Attributes:
+        set: Such as `office31`.
+        config: Such as `amazon`; empty for a set of one part.
+        version: Such as `1.0.0`; empty for the newest.
+    """
+
+    set: str
+    config: str
+    version: str
+
+
+class PreparedSet(NamedTuple):
+    """One prepared data set.
+
+    Attributes:
+        name: Such as `mnist` or `office31/amazon`.
+        version: Such as `1.0.0`.
+        folder: Where it lies.
+        file_format: Such as `array_record`; only that one is read.
+        splits: Numbers of examples.
+        num_bytes: Size on disk.
+        problem: Why it is not complete; empty where it is.
+    """
+
+    name: str
+    version: str
+    folder: Path
+    file_format: str
+    splits: Mapping[str, int]
+    num_bytes: int
+    problem: str
+
+
+def resolve_data_dir(data_dir: str) -> Path:
+    """Names the data folder.
+
+    Args:
+        data_dir: `--data_dir` or `config.runtime.data_dir`; empty for the default of
+            TensorFlow Datasets: the variable `TFDS_DATA_DIR`, else `~/tensorflow_datasets`.
+
+    Returns:
+        The folder, which need not exist.
+    """
+    default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return Path(data_dir or default).expanduser()
+
+
+def parse_name(name: str) -> Name:
+    """Takes a name apart.
+
+    Args:
+        name: `set`, `set/config`, either with `:version`.
+
+    Returns:
+        Its parts.
+
+    Raises:
+        ValueError: Another form.
+    """
+    if not (match := NAME.fullmatch(name)):
+        raise ValueError(
+            f"{name!r} names no data set; write it like mnist, office31/amazon or mnist:3.0.1"
+        )
+    return Name(match["set"], match["config"] or "", match["version"] or "")
+
+
+def prepare_command(name: str, data_dir: str) -> str:
+    """Writes the command that prepares a data set.
+
+    Args:
+        name: Such as `office31/amazon`.
+        data_dir: As in `resolve_data_dir`.
+
+    Returns:
+        A line for the shell.
+    """
+    words = ["python", "launch.py", "prepare", f"--dataset={name}"]
+    return shlex.join([*words, f"--data_dir={data_dir}"] if data_dir else words)
+
+
+def versions_in(folder: Path) -> list[Path]:
+    """Lists the versions of one set, the newest last.
+
+    Args:
+        folder: `<data folder>/<set>` or `<data folder>/<set>/<config>`.
+
+    Returns:
+        Their folders.
+    """
+    found = [own for own in _folders(folder) if VERSION.fullmatch(own.name)]
+    return sorted(
+        (own for own in found if (own / "dataset_info.json").is_file()),
+        key=lambda own: [int(number) for number in own.name.split(".")],
+    )
+
+
+def find_prepared(name: str, data_dir: str) -> PreparedSet:
+    """Finds a prepared data set.
+
+    Args:
+        name: Such as `mnist` or `office31/amazon`.
+        data_dir: As in `resolve_data_dir`.
+
+    Returns:
+        Its newest version, or the one that is named.
+
+    Raises:
+        ValueError: It is not there, not complete, or in a format that is not read.
+    """
+    parsed, root = parse_name(name), resolve_data_dir(data_dir)
+    folder = root / parsed.set / parsed.config
+    versions = versions_in(folder)
+    if parsed.version:
+        versions = [own for own in versions if own.name == parsed.version]
+    if not versions:
+        configs = (
+            [] if parsed.config else [own.name for own in _folders(folder) if versions_in(own)]
+        )
+        if configs:
+            parts = ", ".join(f"{parsed.set}/{config}" for config in configs)
+            raise ValueError(
+                f"{name} has parts, of which one has to be named; prepared are {parts}"
+            )
+        raise ValueError(
+            f"{name} is not prepared in {root}; prepare it by: {prepare_command(name, data_dir)}"
+        )
+    found = describe(root, versions[-1])
+    if found.problem:
+        raise ValueError(
+            f"{name} in {found.folder} is not complete ({found.problem}); remove that folder and "
+            f"prepare it again by: {prepare_command(name, data_dir)}"
+        )
+    if found.file_format != FORMAT:
+        raise ValueError(
+            f"{name} in {found.folder} is prepared as {found.file_format or 'an old format'}, and "
+            f"only {FORMAT} is read here; prepare it again in another folder by: "
+            f"{prepare_command(name, data_dir or 'OTHER_FOLDER')}"
+        )
+    return found
+
+
+def list_prepared(data_dir: str) -> list[PreparedSet]:
+    """Lists what lies in the data folder.
+
+    Args:
+        data_dir: As in `resolve_data_dir`.
+
+    Returns:
+        All sets and versions by name, also those that a preparation did not finish.
+    """
+    root = resolve_data_dir(data_dir)
+    rows = []
+    for folder in _folders(root):
+        for place in (folder, *_folders(folder)) if folder.name != "downloads" else ():
+            rows += [describe(root, own) for own in (*versions_in(place), *unfinished_in(place))]
+    return rows
+
+
+def unfinished_in(folder: Path) -> list[Path]:
+    """Lists what preparations began, that were killed or still run.
+
+    Args:
+        folder: As in `versions_in`.
+
+    Returns:
+        Their folders.
+    """
+    return [own for own in _folders(folder) if own.name.startswith(UNFINISHED)]
+
+
+def describe(root: Path, folder: Path) -> PreparedSet:
+    """Reads the small files of a prepared set and looks at the sizes of the large ones.
+
+    Args:
+        root: The data folder.
+        folder: One version of a set in it.
+
+    Returns:
+        What it holds.
+    """
+    name, version = folder.parent.relative_to(root).as_posix(), folder.name
+    sizes = {own.name: own.stat().st_size for own in folder.iterdir() if own.is_file()}
+    row = PreparedSet(name, version, folder, "", {}, sum(sizes.values()), "")
+    if folder.name.startswith(UNFINISHED):
+        return row._replace(
+            version=version.rpartition("_")[2], problem="its preparation has not ended"
+        )
+    try:
+        info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
+        splits = {own["name"]: _counts(own) for own in info.get("splits", ())}
+        row = row._replace(
+            file_format=info.get("fileFormat", ""),
+            splits={split: sum(counts) for split, counts in splits.items()},
+        )
+        expected = dict.fromkeys(_shard_files(info), None)
+        if (folder / CHECKSUMS).is_file():
+            expected |= json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
+        if "features.json" not in sizes:
+            return row._replace(problem="features.json is missing")
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return row._replace(problem="its dataset_info.json is damaged")
+    for file, recorded in expected.items():
+        if file not in sizes:
+            return row._replace(problem=f"{file} is missing")
+        if not sizes[file]:
+            return row._replace(problem=f"{file} is empty")
+        if recorded and recorded["bytes"] != sizes[file]:
+            return row._replace(
+                problem=f"{file} has {sizes[file]} bytes instead of {recorded['bytes']}"
+            )
+    return row
+
+
+def _counts(split: Mapping[str, Any]) -> list[int]:
+    return [int(count) for count in split.get("shardLengths", ())]
+
+
+def _shard_files(info: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the names of the files that a `dataset_info.json` promises."""
+    for split in info.get("splits", ()):
+        counts = _counts(split)
+        for number, count in enumerate(counts):
+            words = {
+                "DATASET": info["name"],
+                "SPLIT": split["name"],
+                "FILEFORMAT": info.get("fileFormat", "tfrecord"),
+                "SHARD_INDEX": f"{number:05d}",
+                "NUM_SHARDS": f"{len(counts):05d}",
+                "SHARD_X_OF_Y": f"{number:05d}-of-{len(counts):05d}",
+            }
+            file = split.get("filepathTemplate") or TEMPLATE
+            for word, value in words.items():
+                file = file.replace(f"{{{word}}}", value)
+            if count:
+                yield file
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        return sorted(own for own in folder.iterdir() if own.is_dir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -1,0 +1,107 @@
+"""Domains that are read from files: prepared data sets, folders of pictures, vectors."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from common.data.example import Examples
+from common.data.picture import FITS, Form
+from common.legal import check_name
+
+Options = Mapping[str, Any]
+
+
+def _form(options: Options) -> Form:
+    return Form(options["size"], options["fit"], options["channels"])
+
+
+def _read_prepared(place: str, options: Options) -> Examples:
+    from common.data.prepared import read_prepared
+
+    return read_prepared(place, options["parts"], _form(options), options["data_dir"])
+
+
+def _read_folder(place: str, options: Options) -> Examples:
+    from common.data.folder import read_folder
+
+    return read_folder(place, _form(options), skip_bad=options["skip_bad"])
+
+
+def _read_svmlight(place: str, options: Options) -> Examples:
+    from common.data.vector import read_svmlight
+
+    return read_svmlight(place, num_features=options["num_features"])
+
+
+def _read_npz(place: str, options: Options) -> Examples:
+    del options
+    from common.data.vector import read_npz
+
+    return read_npz(place)
+
+
+# What stands before the colon of a domain's name.
+READERS: dict[str, Callable[[str, Options], Examples]] = {
+    "tfds": _read_prepared,
+    "folder": _read_folder,
+    "svmlight": _read_svmlight,
+    "npz": _read_npz,
+}
+FORMS = tuple(f"{kind}:..." for kind in READERS)
+
+
+def is_read(name: str) -> bool:
+    """Says whether a domain's name tells where its files are.
+
+    Args:
+        name: `config.source` or `config.target`.
+
+    Returns:
+        True for names such as `tfds:mnist` and `folder:photos/clean`.
+    """
+    kind, separator, _ = name.partition(":")
+    return bool(separator) and kind in READERS
+
+
+def options_of(config: Mapping[str, Any], role: str) -> dict[str, Any]:
+    """Collects what decides how a domain's files are read.
+
+    Args:
+        config: The resolved config.
+        role: `source` or `target`.
+
+    Returns:
+        Plain data.
+
+    Raises:
+        ValueError: An unknown way to bring pictures to their size.
+    """
+    data = config["data"]
+    check_name("config.data.fit", data["fit"], FITS)
+    options = {key: data[key] for key in ("size", "fit", "channels", "skip_bad", "num_features")}
+    parts = dict(data[f"{role}_splits"])
+    return {**options, "parts": parts, "data_dir": config["runtime"]["data_dir"]}
+
+
+# A sweep over many pairs has each domain in several of them.
+@functools.lru_cache(maxsize=32)
+def read(name: str, options: str) -> Examples:
+    """Reads a domain once; runs with equal options share what was read.
+
+    Args:
+        name: Such as `tfds:mnist`.
+        options: What `options_of` returns, as JSON.
+
+    Returns:
+        All its examples.
+
+    Raises:
+        ValueError: Files that are missing or broken.
+    """
+    kind, _, place = name.partition(":")
+    if not place:
+        raise ValueError(f"{name!r} names no place; write it behind the colon")
+    return READERS[kind](place, json.loads(options))

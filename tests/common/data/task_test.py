@@ -1,0 +1,260 @@
+"""Tests of tasks: classes by name, splits that files lack, labels that are missing."""
+
+import numpy as np
+import pytest
+
+from common.data import domain, reader, task
+from common.data.example import Examples
+from common.data.task import complete_splits, load_task
+from common.experiment import folder
+from configs import base
+
+LETTERS = ("a", "b", "c")
+NO_SPLITS = {"train": "", "val": "", "test": ""}
+
+
+def examples_of(classes, labels, splits=None, shape=(2, 2, 1)):
+    labels = np.asarray(labels, np.int32)
+    # Each picture carries its own row, so that a mix-up shows.
+    images = np.broadcast_to(np.arange(len(labels), dtype=np.uint8), (*shape[::-1], len(labels))).T
+    return Examples(np.ascontiguousarray(images), labels, tuple(classes), 255.0, splits)
+
+
+@pytest.fixture
+def files(monkeypatch):
+    """Domains as if read from files: `folder:left` and `folder:right`."""
+    found = {
+        "left": examples_of(LETTERS, np.arange(40) % 3),
+        "right": examples_of(LETTERS, np.arange(60)[::-1] % 3),
+    }
+    monkeypatch.setitem(reader.READERS, "folder", lambda place, options: found[place])
+    reader.read.cache_clear()
+    yield found
+    reader.read.cache_clear()
+
+
+def make_config(**changes):
+    config = base.get_config()
+    config.source, config.target = "folder:left", "folder:right"
+    config.update_from_flattened_dict(changes)
+    return folder.resolve(config)
+
+
+def names_of(loaded, rows):
+    return [loaded.examples.classes[label] for label in loaded.examples.labels[rows]]
+
+
+def test_missing_splits_are_drawn_from_the_published_training_split(files):
+    loaded = load_task(make_config())
+    for name, count in (("source", 40), ("target", 60)):
+        splits = loaded[name].splits
+        sizes = {part: len(rows) for part, rows in splits.items()}
+        assert sizes == {"train": count * 7 // 10, "val": count // 10, "test": count // 5}
+        every = np.concatenate([splits[part] for part in ("train", "val", "test")])
+        np.testing.assert_array_equal(np.sort(every), np.arange(count))
+        assert all(rows.dtype == np.int32 for rows in splits.values())
+
+
+@pytest.mark.parametrize(
+    "published", [("train", "test"), ("train", "val"), ("train", "val", "test")]
+)
+def test_published_splits_stay(published):
+    rows = {"train": np.arange(5, 45), "val": np.arange(45, 50), "test": np.arange(50, 60)}
+    given = {part: rows[part] for part in published}
+    splits = complete_splits(
+        examples_of(LETTERS, np.zeros(60), given), val_share=0.1, test_share=0.2, seed=3
+    )
+    for part in published[1:]:
+        np.testing.assert_array_equal(splits[part], rows[part])
+    drawn = [splits[part] for part in ("train", "val", "test") if part not in published[1:]]
+    np.testing.assert_array_equal(np.sort(np.concatenate(drawn)), rows["train"])
+    assert list(splits) == ["train", "val", "test"]
+
+
+def test_a_seed_decides_the_drawn_splits_and_labels_do_not():
+    one = examples_of(LETTERS, np.arange(60) % 3)
+    other = one._replace(labels=np.sort(one.labels))
+    splits = [
+        complete_splits(examples, 0.1, 0.2, seed)
+        for examples, seed in ((one, 0), (other, 0), (one, 1))
+    ]
+    for part, rows in splits[0].items():
+        np.testing.assert_array_equal(rows, splits[1][part])
+        assert not np.array_equal(rows, splits[2][part])
+
+
+def test_halves_share_no_row_of_the_published_order():
+    examples = examples_of(LETTERS, np.zeros(61), {"train": np.arange(61)[::-1]})
+    halves = [complete_splits(examples, 0.1, 0.2, 0, half=half) for half in (0, 1)]
+    rows = [set(np.concatenate(list(splits.values())).tolist()) for splits in halves]
+    assert not rows[0] & rows[1]
+    assert rows[0] | rows[1] == set(range(61))
+    assert {row % 2 for row in rows[0]} == {0}
+
+
+def test_halves_are_those_of_source_and_target(files):
+    loaded = load_task(make_config(**{"data.disjoint_halves": True}))
+    assert set(loaded["source"].splits["train"] % 2) == {0}
+    assert set(loaded["target"].splits["train"] % 2) == {1}
+
+
+def test_halves_of_a_drawn_domain_are_refused(files):
+    config = make_config(source="digits", target="digits", **{"data.disjoint_halves": True})
+    with pytest.raises(ValueError, match="config.data.disjoint_halves needs domains in their pub"):
+        load_task(config)
+
+
+def test_labels_follow_the_names_of_the_classes(files):
+    labels = np.arange(60) % 3
+    files["right"] = examples_of(("c", "a", "b"), labels)
+    loaded = load_task(make_config())
+    assert loaded["target"].examples.classes == LETTERS
+    expected = [("c", "a", "b")[label] for label in labels]
+    assert names_of(loaded["target"], np.arange(60)) == expected
+    assert loaded["target"].examples.images is files["right"].images
+
+
+def test_classes_that_are_not_wanted_are_dropped_and_may_be_missing_in_the_target(files):
+    files["left"] = examples_of(("x", "c", "a"), np.arange(40) % 3)
+    files["right"] = examples_of(("a", "y"), np.arange(60) % 2)
+    loaded = load_task(make_config(**{"data.classes": ("a", "c")}))
+    for role, kept in (("source", {"a", "c"}), ("target", {"a"})):
+        rows = np.concatenate(list(loaded[role].splits.values()))
+        assert loaded[role].examples.classes == ("a", "c")
+        assert set(names_of(loaded[role], rows)) == kept
+    rows = np.concatenate(list(loaded["target"].splits.values()))
+    np.testing.assert_array_equal(np.sort(rows), np.arange(0, 60, 2))
+
+
+def test_renamed_classes_come_together(files):
+    files["left"] = examples_of(("automobile", "truck", "ship"), np.arange(40) % 3)
+    files["right"] = examples_of(("car", "ship"), np.arange(60) % 2)
+    names = {"automobile": "car", "truck": "car"}
+    loaded = load_task(make_config(**{"data.rename_classes": names}))
+    assert loaded["source"].examples.classes == ("car", "ship")
+    labels = loaded["source"].examples.labels
+    np.testing.assert_array_equal(labels, np.where(np.arange(40) % 3 == 2, 1, 0))
+
+
+def test_an_embedded_domain_keeps_only_wanted_classes_and_its_counts(files):
+    config = make_config(source="digits", target="digits", **{"data.classes": ("1", "7")})
+    config["data"]["digits"] = {"train": 100, "val": 50}
+    loaded = load_task(config)
+    sizes = {part: len(rows) for part, rows in loaded["target"].splits.items()}
+    assert (sizes["train"], sizes["val"]) == (100, 50)
+    assert sum(sizes.values()) == int(
+        np.isin(domain.load_examples("digits", config["data"]).labels, (1, 7)).sum()
+    )
+    assert set(names_of(loaded["target"], loaded["target"].splits["test"])) == {"1", "7"}
+
+
+def test_members_of_a_population_share_what_was_rearranged(files):
+    files["right"] = examples_of(("c", "a", "b"), np.arange(60) % 3)
+    first, second = (load_task(make_config(seed=seed)) for seed in (0, 1))
+    for role in ("source", "target"):
+        assert first[role].examples is second[role].examples
+        assert not np.array_equal(first[role].splits["train"], second[role].splits["train"])
+
+
+def test_a_target_without_labels_is_fine_where_none_is_trained_on(files):
+    files["right"] = examples_of((), np.full(60, -1))
+    loaded = load_task(make_config())
+    assert loaded["target"].examples.classes == LETTERS
+    assert set(loaded["target"].examples.labels) == {-1}
+    with pytest.raises(ValueError, match="'folder:right', of whose 42 examples in the split train"):
+        load_task(make_config(domains=("target_labelled",)))
+
+
+def test_labels_that_are_missing_in_the_source_are_refused(files):
+    files["left"] = examples_of(LETTERS, [-1, *np.arange(39) % 3])
+    seeds = [seed for seed in range(9) if 0 in load_rows(files, seed)]
+    with pytest.raises(ValueError, match="1 have no label; this run needs them"):
+        load_task(make_config(seed=seeds[0]))
+    files["left"] = examples_of((), np.full(40, -1))
+    reader.read.cache_clear()
+    with pytest.raises(ValueError, match="which has no labels; a source needs them"):
+        load_task(make_config())
+
+
+def load_rows(files, seed):
+    return complete_splits(files["left"], 0.1, 0.2, seed)["train"]
+
+
+@pytest.mark.parametrize(
+    ("right", "changes", "message"),
+    [
+        (("a", "b", "d"), {}, r"with the classes a, b, c, .* with a, b, d; .* \(a, b in common\)"),
+        (("a", "b"), {}, r"with a, b; name those that the task is about"),
+        (("x", "y"), {"data.classes": ("a",)}, r"\(none in common\)"),
+        (LETTERS, {"data.classes": ("a", "z")}, "config.data.classes names z; the source has a, b"),
+        (LETTERS, {"data.rename_classes": {"aa": "b"}}, "names the class 'aa'; "),
+        (LETTERS, {"data.rename_classes": {"a": 3}}, "rename_classes.a is 3; it must be text"),
+    ],
+)
+def test_classes_that_do_not_fit_are_refused(files, right, changes, message):
+    files["right"] = examples_of(right, np.arange(60) % len(right))
+    with pytest.raises(ValueError, match=message):
+        load_task(make_config(**changes))
+
+
+def test_shapes_that_differ_are_refused_with_the_keys_that_bring_them_together(files):
+    files["right"] = examples_of(LETTERS, np.arange(60) % 3, shape=(2, 2, 3))
+    with pytest.raises(ValueError, match="config.data.size and config.data.channels"):
+        load_task(make_config())
+
+
+@pytest.mark.parametrize(
+    ("splits", "shares", "message"),
+    [
+        ({"train": np.arange(4)}, (0.1, 0.2), "the split val would be empty; 4 examples are"),
+        ({"train": np.arange(1), "test": np.arange(1, 4)}, (0.9, 0.2), "split train would be emp"),
+        ({"train": np.arange(9), "test": np.arange(0)}, (0.2, 0.2), "it is published empty"),
+        ({"test": np.arange(9)}, (0.1, 0.2), "has no split train, but test"),
+    ],
+)
+def test_an_empty_split_is_refused(splits, shares, message):
+    examples = examples_of(LETTERS, np.zeros(9), splits)
+    with pytest.raises(ValueError, match=message):
+        complete_splits(examples, *shares, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("tdfs:mnist", "config.source is 'tdfs:mnist'; .*tfds:"),
+        ("folder:", "config.source 'folder:': 'folder:' names no place"),
+    ],
+)
+def test_names_that_lead_nowhere_are_refused(files, name, message):
+    with pytest.raises(ValueError, match=message):
+        load_task(make_config(source=name))
+
+
+def test_a_broken_file_is_told_with_its_key(files, monkeypatch):
+    def fail(place, options):
+        raise ValueError(f"{place} holds no picture")
+
+    monkeypatch.setitem(reader.READERS, "folder", fail)
+    with pytest.raises(ValueError, match="config.source 'folder:left': left holds no picture"):
+        load_task(make_config())
+
+
+def test_what_is_read_depends_on_the_role_and_the_data_folder(monkeypatch):
+    seen = []
+
+    def read(place, options):
+        seen.append((place, options["parts"]["train"], options["data_dir"], options["size"]))
+        return examples_of(LETTERS, np.arange(60) % 3)
+
+    monkeypatch.setitem(reader.READERS, "tfds", read)
+    reader.read.cache_clear()
+    changes = {
+        "data.source_splits.train": "train[:50%]",
+        "data.size": 2,
+        "runtime.data_dir": "there",
+    }
+    config = make_config(source="tfds:one", target="tfds:one", **changes)
+    task.load_task(config)
+    task.load_task(config)
+    assert seen == [("one", "train[:50%]", "there", 2), ("one", "", "there", 2)]
+    reader.read.cache_clear()
