@@ -42,24 +42,23 @@ INDEX_ARRAYS = ("files", "image", "y", "x", "n_train", "n_test")
 # One line for each of the 200 photographs, as `sha256sum` writes and checks it.
 PHOTOGRAPH_SUMS = Path(__file__).parent / "bsds500_train.sha256"
 PHOTOGRAPHS = "|".join(
-    place + name
-    for name in (
+    (
         "bsds500_train.tar",
+        "bsds500/bsds500_train.tar",
         "BSR_bsds500.tgz",
+        "bsds500/BSR_bsds500.tgz",
+        "bsds500/*.jpg",
         "BSR/BSDS500/data/images/train/*.jpg",
-        "bsds500_train/*.jpg",
-        "*.jpg",
     )
-    for place in ("", "bsds500/")
 )
 
 INSTRUCTIONS = f"""
 put into the manual folder: MNIST's four .gz files; the 200 training pictures of BSDS500, from
 https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/resources.html, as
-BSR_bsds500.tgz, as a tar of the pictures named bsds500_train.tar, or unpacked in a folder
-bsds500_train; and, for the config published, {INDEX}, which says what crop each published picture
-was made of (the config generated does without it); each may lie in a folder mnist, bsds500 or
-mnist_m there
+BSR_bsds500.tgz (or unpacked in the folder BSR), as a tar of them named bsds500_train.tar, or as a
+folder bsds500 of them; and, for the config published, {INDEX}, which says what crop each published
+picture was made of (the config generated does without it); each may lie in a folder mnist, bsds500
+or mnist_m there
 """
 
 # Pictures made at a time.
@@ -81,9 +80,11 @@ def read_index(path: Path) -> dict[str, Crops]:
     """
     check_sha256(str(path.parent), {path.name: sha256(path)}, INDEX_SHA256)
     try:
-        with np.load(path) as stored:
+        # numpy leaves a broken file open that it opened itself.
+        with path.open("rb") as file:
+            stored = np.load(file)
             index = {name: stored[name] for name in INDEX_ARRAYS}
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, LookupError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
             f"{path} is no .npz file of the arrays {', '.join(INDEX_ARRAYS)} ({error})"
         ) from None
