@@ -1,4 +1,4 @@
-"""The one command of Adaptax: `python launch.py [train | sweep | report | list] [flags]`.
+"""The one command of Adaptax: `python launch.py [train | sweep | report | prepare | list] [flags]`.
 
 Without a verb it trains and compares the rows of `configs/digits.py` and prints the table.
 """
@@ -12,7 +12,7 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from common.experiment import command_line
+from common.experiment import command_line, data_command
 from common.legal import check_name
 
 MAIN_CONFIG = str(Path(__file__).parent / "configs" / "digits.py")
@@ -20,7 +20,8 @@ USAGE = """usage: python launch.py          train and compare the rows of the em
        python launch.py train  --config=FILE[:ARGUMENT] [--config.KEY=VALUE] [--workdir=FOLDER]
        python launch.py sweep  --config=FILE [--config.KEY=VALUE] [--workdir=FOLDER]
        python launch.py report FOLDER...
-       python launch.py list   [methods|datasets|models|scores]
+       python launch.py prepare --dataset=NAME[,NAME] [--manual_dir=FOLDER] [--data_dir=FOLDER]
+       python launch.py list   [methods|datasets|models|scores] [--data_dir=FOLDER]
 exit codes: 0 done; 1 a run failed; 2 wrong usage or config; 75 stopped by a signal, saved: run the
 same command again to go on"""
 
@@ -65,8 +66,8 @@ def train(arguments: list[str]) -> None:
             run.train_alone(config, _make_method, request, _overrides())
     for name, chosen in folder.read_json(own / "result.json")["selections"].items():
         accuracy = chosen.get("oracle/target_test_accuracy")
-        said = "the target has no labels" if accuracy is None else f"{accuracy:.3f}"
-        print(f"{name}: step {chosen['step']}, target test accuracy {said}")
+        found = "the target has no labels" if accuracy is None else f"{accuracy:.3f}"
+        print(f"{name}: step {chosen['step']}, target test accuracy: {found}")
     print(f"done: {own}")
 
 
@@ -109,13 +110,12 @@ def list_names(arguments: list[str]) -> None:
 
     names = {"methods": [*PLAIN, *TERMS, *METHODS], "datasets": DOMAINS}
     names |= {"models": MODELS, "scores": SCORES}
-    for kind in arguments or names:
-        with outcome.refusing():
-            check_name("the kind to list", kind, names)
-        print(f"{kind}: {', '.join(names[kind])}")
+    with outcome.refusing():
+        print(*data_command.list_names(names, arguments), sep="\n")
 
 
-VERBS = {"train": train, "sweep": sweep, "report": report, "list": list_names}
+VERBS = {"train": train, "sweep": sweep, "report": report}
+VERBS |= {"prepare": data_command.prepare, "list": list_names}
 
 
 def main(argv: list[str]) -> None:

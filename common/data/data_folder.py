@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from common.data.catalogue import DEFAULT_CONFIGS, check_set
+from common.data.data_name import parse_name, prepare_command, resolve_data_dir
 
 FORMAT = "array_record"
 # Sizes and hashes of the files of a prepared set, which `preparation.py` writes beside them.
 CHECKSUMS = "checksums.json"
 UNFINISHED = "incomplete."
 VERSION = re.compile(r"\d+\.\d+\.\d+")
-NAME = re.compile(r"(?P<set>\w+)(/(?P<config>\w[\w.\-]*))?(:(?P<version>\d+\.\d+\.\d+))?")
 TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
-
-
-class Name(NamedTuple):
-    """The name of a data set, taken apart.
-
-    Attributes:
-        set: Such as `office31`.
-        config: Such as `amazon`; empty for a set of one part.
-        version: Such as `1.0.0`; empty for the newest.
-    """
-
-    set: str
-    config: str
-    version: str
 
 
 class PreparedSet(NamedTuple):
@@ -38,7 +25,7 @@ class PreparedSet(NamedTuple):
 
     Attributes:
         name: Such as `mnist` or `office31/amazon`.
-        version: Such as `1.0.0`.
+        version: Such as `1.0.0`; empty for what is not finished.
         folder: Where it lies.
         file_format: Such as `array_record`; only that one is read.
         splits: Numbers of examples.
@@ -54,52 +41,12 @@ class PreparedSet(NamedTuple):
     num_bytes: int
     problem: str
 
-
-def resolve_data_dir(data_dir: str) -> Path:
-    """Names the data folder.
-
-    Args:
-        data_dir: `--data_dir` or `config.runtime.data_dir`; empty for the default of
-            TensorFlow Datasets: the variable `TFDS_DATA_DIR`, else `~/tensorflow_datasets`.
-
-    Returns:
-        The folder, which need not exist.
-    """
-    default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return Path(data_dir or default).expanduser()
-
-
-def parse_name(name: str) -> Name:
-    """Takes a name apart.
-
-    Args:
-        name: `set`, `set/config`, either with `:version`.
-
-    Returns:
-        Its parts.
-
-    Raises:
-        ValueError: Another form.
-    """
-    if not (match := NAME.fullmatch(name)):
-        raise ValueError(
-            f"{name!r} names no data set; write it like mnist, office31/amazon or mnist:3.0.1"
-        )
-    return Name(match["set"], match["config"] or "", match["version"] or "")
-
-
-def prepare_command(name: str, data_dir: str) -> str:
-    """Writes the command that prepares a data set.
-
-    Args:
-        name: Such as `office31/amazon`.
-        data_dir: As in `resolve_data_dir`.
-
-    Returns:
-        A line for the shell.
-    """
-    words = ["python", "launch.py", "prepare", f"--dataset={name}"]
-    return shlex.join([*words, f"--data_dir={data_dir}"] if data_dir else words)
+    @property
+    def unreadable(self) -> str:
+        """Why it cannot be read here, complete or not; empty where it can."""
+        if not self.problem and self.file_format != FORMAT:
+            return f"it is prepared as {self.file_format or 'an old format'}, not {FORMAT}"
+        return self.problem
 
 
 def versions_in(folder: Path) -> list[Path]:
@@ -129,10 +76,10 @@ def find_prepared(name: str, data_dir: str) -> PreparedSet:
         Its newest version, or the one that is named.
 
     Raises:
-        ValueError: It is not there, not complete, or in a format that is not read.
+        ValueError: It is unknown, not there, not complete, or in a format that is not read.
     """
     parsed, root = parse_name(name), resolve_data_dir(data_dir)
-    folder = root / parsed.set / parsed.config
+    folder = root / parsed.set / (parsed.config or DEFAULT_CONFIGS.get(parsed.set, ""))
     versions = versions_in(folder)
     if parsed.version:
         versions = [own for own in versions if own.name == parsed.version]
@@ -145,6 +92,8 @@ def find_prepared(name: str, data_dir: str) -> PreparedSet:
             raise ValueError(
                 f"{name} has parts, of which one has to be named; prepared are {parts}"
             )
+        if not folder.is_dir():
+            check_set(parsed.set)
         raise ValueError(
             f"{name} is not prepared in {root}; prepare it by: {prepare_command(name, data_dir)}"
         )
@@ -203,12 +152,11 @@ def describe(root: Path, folder: Path) -> PreparedSet:
         What it holds.
     """
     name, version = folder.parent.relative_to(root).as_posix(), folder.name
+    if version.startswith(UNFINISHED):
+        ended = "its preparation was stopped or still runs"
+        return PreparedSet(name, "", folder, "", {}, folder_size(folder), ended)
     sizes = {own.name: own.stat().st_size for own in folder.iterdir() if own.is_file()}
     row = PreparedSet(name, version, folder, "", {}, sum(sizes.values()), "")
-    if folder.name.startswith(UNFINISHED):
-        return row._replace(
-            version=version.rpartition("_")[2], problem="its preparation has not ended"
-        )
     try:
         info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
         splits = {own["name"]: _counts(own) for own in info.get("splits", ())}
@@ -233,6 +181,22 @@ def describe(root: Path, folder: Path) -> PreparedSet:
                 problem=f"{file} has {sizes[file]} bytes instead of {recorded['bytes']}"
             )
     return row
+
+
+def folder_size(folder: Path) -> int:
+    """Adds up the files below a folder, while others may remove some.
+
+    Args:
+        folder: It need not exist.
+
+    Returns:
+        Bytes.
+    """
+    size = 0
+    for file in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            size += file.stat().st_size if file.is_file() else 0
+    return size
 
 
 def _counts(split: Mapping[str, Any]) -> list[int]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,13 +13,10 @@ from jaxtyping import Int, Num, UInt8
 
 from common.data.data_folder import find_prepared
 from common.data.example import Examples
+from common.data.part import choose_parts
 from common.data.picture import ORIENTATION, Form, Pictures, adapt, check_form, decode_picture
-from common.data.record import Piece, Records, parse_record
+from common.data.record import Records, parse_record
 
-# The published splits that a part is taken from where the config names none.
-DEFAULTS = {"train": ("train",), "val": ("validation", "val"), "test": ("test",)}
-# Written instead of a split expression, it leaves a part to the random split.
-NONE = "none"
 PICTURE_MAXIMUM, VECTOR_MAXIMUM = 255.0, 1.0
 
 
@@ -58,91 +56,43 @@ def read_prepared(name: str, parts: Mapping[str, str], form: Form, data_dir: str
             examples, no single picture, vector or label among the features, pictures of several
             sizes without `form.size`, or a damaged file.
     """
-    import tensorflow_datasets as tfds
-
     check_form(form)
     found = find_prepared(name, data_dir)
-    info: Any = tfds.builder_from_directory(found.folder).info
+    try:
+        return _read(_load_info(found.folder), parts, form)
+    except ValueError as error:
+        raise ValueError(f"{name} in {found.folder}: {error}") from error
+
+
+def _load_info(folder: Path) -> Any:
+    import tensorflow_datasets as tfds
+
+    try:
+        return tfds.builder_from_directory(folder).info
+    # Features that only the builder's own module knows, or damaged files.
+    except Exception as error:
+        said = " ".join(str(error).split())
+        raise ValueError(
+            f"its dataset_info.json or features.json cannot be read: {said}"
+        ) from error
+
+
+def _read(info: Any, parts: Mapping[str, str], form: Form) -> Examples:
     pieces = choose_parts(info.splits, parts)
-    chosen = choose_features(info.features, info.supervised_keys)
+    features = dict(info.features.items()) if hasattr(info.features, "items") else {}
+    chosen = choose_features(features, info.supervised_keys)
     records = Records([piece for own in pieces.values() for piece in own])
     counts = [sum(piece.count for piece in own) for own in pieces.values()]
     rows = np.split(np.arange(len(records), dtype=np.int32), np.cumsum(counts)[:-1])
-    feature = info.features[chosen.input]
+    feature = features[chosen.input]
     images: Any
-    try:
-        if chosen.is_picture:
-            labels, images = _open_pictures(records, chosen, feature, form)
-        else:
-            labels, images = _read_vectors(records, chosen, feature)
-    except ValueError as error:
-        raise ValueError(f"{found.folder}: {error}") from error
+    if chosen.is_picture:
+        labels, images = _open_pictures(records, chosen, feature, form)
+    else:
+        labels, images = _read_vectors(records, chosen, feature)
     maximum = PICTURE_MAXIMUM if chosen.is_picture else VECTOR_MAXIMUM
     splits = dict(zip(pieces, rows, strict=True))
     return Examples(images, labels, chosen.classes, maximum, splits)
-
-
-def choose_parts(splits: Mapping[str, Any], parts: Mapping[str, str]) -> dict[str, list[Piece]]:
-    """Finds the records of each part.
-
-    Args:
-        splits: `info.splits` of a data set.
-        parts: As in `read_prepared`.
-
-    Returns:
-        Records by part, in the order train, val, test; parts that are not published are left out.
-
-    Raises:
-        ValueError: A wrong expression, one without examples, or parts that share examples.
-    """
-    published = {name: own.num_examples for name, own in splits.items() if own.num_examples}
-    if not published:
-        raise ValueError("it holds no examples")
-    only = list(published) if len(published) == 1 else []
-    chosen: dict[str, list[Piece]] = {}
-    for part, names in DEFAULTS.items():
-        written = parts.get(part, "").strip()
-        names = only if only and part == "train" else [own for own in names if own not in only]
-        default = next((own for own in names if own in published), "")
-        if written != NONE and (expression := written or default):
-            chosen[part] = _locate(part, expression, splits, published)
-    if not chosen:
-        raise ValueError(f"none of train, val and test is chosen; published are {_list(published)}")
-    _check_disjoint(chosen, parts)
-    return chosen
-
-
-def _locate(
-    part: str, expression: str, splits: Mapping[str, Any], published: Mapping[str, int]
-) -> list[Piece]:
-    try:
-        found = splits[expression].file_instructions
-    # TFDS raises errors of many kinds over an expression, and says them on several lines.
-    except Exception as error:
-        raise ValueError(
-            f"{part} is {expression!r}, which is no split of it; published are "
-            f"{_list(published)}, and train[:90%], train[:5000]+test are ways to take some of them"
-        ) from error
-    pieces = [Piece(str(own.filename), own.skip, own.take) for own in found if own.take > 0]
-    if not pieces:
-        raise ValueError(f"{part} is {expression!r}, which has no example; {_list(published)}")
-    return pieces
-
-
-def _check_disjoint(chosen: Mapping[str, Sequence[Piece]], parts: Mapping[str, str]) -> None:
-    """Refuses an example that stands in two parts, or twice in one."""
-    order = sorted(
-        (piece.file, piece.first, piece, part) for part in chosen for piece in chosen[part]
-    )
-    for (_, _, piece, part), (_, _, after, other) in zip(order, order[1:], strict=False):
-        if piece.file == after.file and piece.first + piece.count > after.first:
-            said = {own: parts.get(own) or "the published split" for own in (part, other)}
-            both = part if part == other else f"{part} and {other}"
-            raise ValueError(
-                f"{both} would hold the same examples twice "
-                f"({', '.join(f'{own}: {text}' for own, text in said.items())}); give them parts "
-                f"that share none, or {NONE!r} for a random split of train"
-            )
 
 
 def choose_features(features: Mapping[str, Any], supervised: Any) -> Chosen:
@@ -176,12 +126,11 @@ def choose_features(features: Mapping[str, Any], supervised: Any) -> Chosen:
     named_labels = [own for own in keys[1:2] if own in labels]
     inputs, labels = named_inputs or pictures or vectors, named_labels or labels
     if len(inputs) != 1 or len(labels) > 1:
-        kind = "label" if len(inputs) == 1 else "picture or vector"
-        of_kind = labels if len(inputs) == 1 else inputs
+        kind, found = ("picture or vector", inputs) if len(inputs) != 1 else ("label", labels)
         raise ValueError(
-            f"it has {len(of_kind)} features that could be its {kind} ({_list(of_kind)}) among "
-            f"{_list(features)}; only sets with one picture or vector and at most one class label "
-            "are read"
+            f"{len(found)} of its features ({', '.join(features)}) could be its {kind} "
+            f"({', '.join(found) or 'none'}); sets with one picture or vector and at most one "
+            "class label are read"
         )
     picture = inputs[0] in pictures
     if picture and features[inputs[0]].np_dtype != np.uint8:
@@ -243,7 +192,7 @@ def _read_vectors(
     kind = np.dtype(feature.np_dtype)
     # Types that the device has no room for become its only float.
     kind = kind if kind.itemsize <= 2 and kind.kind in "iu" else np.dtype(np.float32)
-    vectors = np.empty((len(records), *feature.shape), kind)
+    vectors = np.empty((len(records), int(feature.shape[0])), kind)
     labels = np.full(len(records), -1, np.int32)
     for row, values in enumerate(_parse(records)):
         labels[row] = _read_label(values, chosen, row)
@@ -252,7 +201,11 @@ def _read_vectors(
             vectors[row] = feature.decode_example_np(own.bytes_list.value[0])
         else:
             numbers = own.float_list if own.HasField("float_list") else own.int64_list
-            vectors[row] = np.fromiter(numbers.value, kind, feature.shape[0])
+            if len(numbers.value) != vectors.shape[1]:
+                raise ValueError(
+                    f"record {row} has {len(numbers.value)} numbers, not {vectors.shape[1]}"
+                )
+            vectors[row] = np.fromiter(numbers.value, kind, vectors.shape[1])
     return labels, vectors
 
 
@@ -264,19 +217,17 @@ def _parse(records: Records) -> Iterator[Any]:
 def _read_label(values: Any, chosen: Chosen, row: int) -> int:
     if not chosen.label:
         return -1
-    label = values[chosen.label].int64_list.value[0]
+    stored = values[chosen.label].int64_list.value
+    if len(stored) != 1:
+        raise ValueError(f"record {row} has no {chosen.label!r}")
+    label = stored[0]
     if not -1 <= label < len(chosen.classes):
         raise ValueError(f"record {row} has the label {label} of {len(chosen.classes)} classes")
     return label
 
 
 def _read_bytes(values: Any, chosen: Chosen) -> bytes:
-    return values[chosen.input].bytes_list.value[0]
-
-
-def _list(names: Any) -> str:
-    """Writes names, and behind each its number where there is one."""
-    if isinstance(names, Mapping):
-        numbers = {k: f" ({v})" if isinstance(v, int) else "" for k, v in names.items()}
-        return ", ".join(f"{name}{number}" for name, number in numbers.items())
-    return ", ".join(names) or "none"
+    stored = values[chosen.input].bytes_list.value
+    if len(stored) != 1:
+        raise ValueError(f"it has no {chosen.input!r}")
+    return stored[0]

@@ -6,6 +6,7 @@ import bisect
 import itertools
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 # Records read at a time, when all are read in order.
@@ -96,6 +97,26 @@ class Records:
         return reader
 
 
+def count_records(file: Path) -> int:
+    """Counts the records of an ArrayRecord file.
+
+    Args:
+        file: The file.
+
+    Returns:
+        Their number; 0 where the file is damaged so much that it tells none.
+    """
+    from array_record.python.array_record_module import ArrayRecordReader
+
+    try:
+        reader = ArrayRecordReader(str(file))
+        found = reader.num_records()
+        reader.close()
+    except (RuntimeError, ValueError):
+        return 0
+    return found
+
+
 def parse_record(record: bytes) -> Any:
     """Parses a record.
 
@@ -104,8 +125,15 @@ def parse_record(record: bytes) -> Any:
 
     Returns:
         Its features by name, each with `int64_list`, `float_list` and `bytes_list`.
+
+    Raises:
+        ValueError: It is none.
     """
+    from google.protobuf.message import DecodeError
     from tensorflow_datasets import proto
 
     examples: Any = proto.tf_example_pb2
-    return examples.Example.FromString(record).features.feature
+    try:
+        return examples.Example.FromString(record).features.feature
+    except DecodeError as error:
+        raise ValueError(f"a record is no tf.train.Example ({error})") from error

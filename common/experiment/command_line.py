@@ -24,7 +24,10 @@ from common.experiment.outcome import (
 from common.legal import check_keys, suggest
 
 # What a user may write; absl has more, which are about its own logging.
-FLAGS = ("config", "workdir", "help")
+FLAGS = ("config", "workdir", "dataset", "manual_dir", "data_dir", "help")
+
+# Flags that would be ignored by the other verbs.
+VERBS_OF = {"dataset": ("prepare",), "manual_dir": ("prepare",), "data_dir": ("prepare", "list")}
 
 # What the text of a flag must be, by the type of the config's value.
 KINDS = {
@@ -68,15 +71,22 @@ def parse(argv: Sequence[str], verbs: Sequence[str], config: str, usage: str) ->
         refuse(f"{verb!r} is no verb; {suggest(verb, verbs)}")
     try:
         files = _values_of("config", rest)
-        for flag in ("config", "workdir"):
+        for flag in FLAGS[:-1]:
             if len(values := _values_of(flag, rest)) > 1:
                 raise ValueError(f"--{flag} is given {len(values)} times: {', '.join(values)}")
+            if values and verb not in VERBS_OF.get(flag, (verb,)):
+                raise ValueError(_refuse_flag(flag, verb))
         given = config_file.load_config(files[0]).to_dict() if files else {}
         _check_overrides(rest, given)
         _, *positional = _parse_flags([program, *rest], given)
     except (ValueError, flags.Error) as error:
         refuse(" ".join(str(error).split()))
     return [verb, *positional]
+
+
+def _refuse_flag(flag: str, verb: str) -> str:
+    instead = "; write --config.runtime.data_dir" * (flag == "data_dir")
+    return f"--{flag} is a flag of {' and '.join(VERBS_OF[flag])}, not of {verb}{instead}"
 
 
 def _values_of(flag: str, words: Sequence[str]) -> list[str]:
@@ -150,6 +160,9 @@ def end(action: Callable[[], None]) -> int:
         signal.signal(signal.SIGINT, before)
 
 
-def _say(how: str, what: object, code: int) -> int:
+def _say(how: str, what: BaseException | str, code: int) -> int:
     print(f"{how}: {' '.join(str(what).split())}", file=sys.stderr)
+    for error in (what, getattr(what, "__cause__", None)):
+        for note in getattr(error, "__notes__", ()):
+            print(note, file=sys.stderr)
     return code

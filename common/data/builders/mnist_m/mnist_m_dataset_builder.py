@@ -167,7 +167,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             description="All 60,000 and 10,000 digits on other crops, drawn from a fixed seed.",
         ),
     ]
-    DEFAULT_CONFIG_NAME = "published"
+    DEFAULT_BUILDER_CONFIG_NAME = "published"
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -68,6 +69,22 @@ def make_config(num_train: int, num_test: int, *, seed: int = 0) -> SyntheticDig
     )
 
 
+def find_config(name: str) -> SyntheticDigitsConfig | None:
+    """Reads a config off its name, as `make_config` writes it.
+
+    Args:
+        name: Such as `train5000_test1000_seed3`.
+
+    Returns:
+        The config; None where it is no such name.
+
+    Raises:
+        ValueError: A number out of range.
+    """
+    found = re.fullmatch(r"train(\d+)_test(\d+)_seed(\d+)", name)
+    return make_config(int(found[1]), int(found[2]), seed=int(found[3])) if found else None
+
+
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Synthetic digits: picture i of a split depends on the config's seed and i alone."""
 
@@ -87,7 +104,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             num_test=9_553,
         ),
     ]
-    DEFAULT_CONFIG_NAME = "default"
+    DEFAULT_BUILDER_CONFIG_NAME = "default"
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(

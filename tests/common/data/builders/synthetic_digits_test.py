@@ -268,3 +268,13 @@ def test_a_missing_font_is_named(monkeypatch):
     monkeypatch.setattr(render, "FONTS", ("NoSuchFont",))
     with pytest.raises(FileNotFoundError, match="NoSuchFont"):
         render_picture(0, 0)
+
+
+def test_a_config_of_any_size_is_found_again_by_its_name():
+    made = builders.make_config(50, 10, seed=3)
+    found = builders.find_config(made.name)
+    assert found is not None
+    assert (found.name, found.num_train, found.num_test, found.seed) == (made.name, 50, 10, 3)
+    assert builders.find_config("default") is None
+    with pytest.raises(ValueError, match="num_train of synthetic_digits is 0"):
+        builders.find_config("train0_test10_seed3")
