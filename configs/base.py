@@ -88,7 +88,8 @@ def get_config() -> Any:
     config.data.split_seed = placeholder(int)  # None: the run's seed
     config.data.transductive = False  # True: train on the target's test pictures too
     config.data.center = "none"  # source: subtract the mean of the source's training inputs
-    # none | binary | log | tf_idf | standardize: of vectors, fitted on the source's training rows
+    # none, or binary | log | tf_idf | unit_length | standardize joined by "+": steps that inputs go
+    # through, fitted on the source's training rows
     config.data.scaling = "none"
     config.data.augment = ConfigDict()  # {name: options}, every domain and row alike
     config.data.strong_augment = ConfigDict()  # for methods that need strong_image
@@ -97,7 +98,7 @@ def get_config() -> Any:
     config.data.fit = "resize"  # resize | cover | center: how a picture of another size gets there
     config.data.channels = 0  # 1: grey, 3: colour; 0: as they are
     config.data.skip_bad = False  # True: leave out files that are no pictures
-    config.data.num_features = 0  # length of svmlight vectors; 0: the largest index that occurs
+    config.data.num_features = 0  # length of svmlight vectors; 0: one more than the largest index
     config.data.source_splits = ConfigDict({"train": "", "val": "", "test": ""})  # of tfds domains,
     config.data.target_splits = ConfigDict({"train": "", "val": "", "test": ""})  # as train[:5000]
     config.data.test_share = 0.2  # of the training split, where no test split is published
@@ -124,6 +125,8 @@ def get_config() -> Any:
     config.evaluation.every = 200  # steps
     # True: train back from the target's predicted labels too, and score by the source's accuracy
     config.evaluation.reverse_validation = False
+    # True: also score a linear support vector machine, fitted to the source, as the last layer
+    config.evaluation.retrained_head = False
 
     config.runtime = ConfigDict()  # nothing below changes what a run is
     config.runtime.workdir = "runs"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from common.data.example import Examples
-from common.data.picture import FITS, Form
+from common.data.picture import FITS, Form, adapt
 from common.legal import check_name
 
 Options = Mapping[str, Any]
@@ -31,16 +31,16 @@ def _read_folder(place: str, options: Options) -> Examples:
 
 
 def _read_svmlight(place: str, options: Options) -> Examples:
-    from common.data.vector import read_svmlight
+    from common.data.svmlight import read_svmlight
 
     return read_svmlight(place, num_features=options["num_features"])
 
 
 def _read_npz(place: str, options: Options) -> Examples:
-    del options
-    from common.data.vector import read_npz
+    from common.data.npz import read_npz
 
-    return read_npz(place)
+    form = _form(options)
+    return read_npz(place, lambda picture: adapt(picture, form))
 
 
 # What stands before the colon of a domain's name.

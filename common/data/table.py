@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from common.data.domain import Domain
+from common.data.scaling import Scaling, check_counts, fit_scaling, parse_scaling, scaled_blocks
 from common.legal import check_name
 
 PATHS = ("auto", "resident", "streamed")
@@ -44,23 +46,25 @@ def is_streamed(tasks: Sequence[Mapping[str, Domain]], runtime: Mapping[str, Any
 
 
 def make_tables(
-    tasks: Sequence[Mapping[str, Domain]], center: str
+    tasks: Sequence[Mapping[str, Domain]], center: str, scaling: str = "none"
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """Lists what a population reads.
 
     Args:
         tasks: The members' source and target. Members whose seeds drew other examples have rows
             of their own in what all of them share.
-        center: `config.data.center`: `source` subtracts the mean of the source's training
-            pictures from every input, since no row's input may depend on the target.
+        center: `config.data.center`: `source` subtracts the mean of the source's scaled training
+            inputs from every input, since no row's input may depend on the target.
+        scaling: `config.data.scaling`.
 
     Returns:
         By role two things. First `label` and `maximum`, which all members share, and with a
-        leading axis of members the rows of each split and, for the source, `mean`. Then the stored
-        pictures, which all members share.
+        leading axis of members the rows of each split and, for the source, `mean` and, where
+        inputs are scaled, `scaling`. Then the stored pictures, which all members share.
 
     Raises:
-        ValueError: An unknown centre, or members whose examples do not fit into one program.
+        ValueError: An unknown centre, a scaling that is unknown or does not fit the examples, or
+            members whose examples do not fit into one program.
     """
     check_name("config.data.center", center, CENTERS)
     tables: dict[str, dict[str, Any]] = {}
@@ -74,13 +78,24 @@ def make_tables(
                 task[role].splits[split] + start for task, start in zip(tasks, starts, strict=True)
             ]
             tables[role][split] = np.stack(rows)
-    source = images["source"]
-    if center == "none":
-        means = np.zeros((len(tasks), *[1] * source.ndim), np.float32)
-    else:
-        maximum = tasks[0]["source"].examples.maximum
-        means = np.stack([mean_picture(source, own, maximum) for own in tables["source"]["train"]])
+    source, maximum = images["source"], tasks[0]["source"].examples.maximum
+    steps = parse_scaling(scaling, source.shape[1:])
+    for role, stored in images.items():
+        check_counts(steps, stored, f"config.{role} {tasks[0][role].name!r}")
+    fitted: dict[bytes, tuple[Scaling, np.ndarray]] = {}
+    for rows in tables["source"]["train"]:
+        # Members with one split share what is fitted to it.
+        if rows.tobytes() not in fitted:
+            own = fit_scaling(steps, source, rows, maximum)
+            mean = np.zeros((1,) * source.ndim, np.float32)
+            if center == "source":
+                mean = mean_picture(source, rows, maximum, own)
+            fitted[rows.tobytes()] = own, mean
+    members = [fitted[rows.tobytes()] for rows in tables["source"]["train"]]
+    scalings, means = jax.tree.map(lambda *leaves: np.stack(leaves), *members)
     tables["source"]["mean"] = means
+    if steps:
+        tables["source"]["scaling"] = scalings
     return tables, images
 
 
@@ -118,18 +133,25 @@ def _concatenate(domains: Sequence[Domain]) -> tuple[Any, np.ndarray, list[np.in
     )
 
 
-def mean_picture(images: Any, rows: np.ndarray, maximum: float) -> np.ndarray:
-    """Averages pictures without holding all of them.
+def mean_picture(
+    images: Any, rows: np.ndarray, maximum: float, scaling: Scaling = ()
+) -> np.ndarray:
+    """Averages pictures, or vectors, without holding all of them.
 
     Args:
         images: Stored pictures: anything that gives an array for `images[rows]`.
         rows: Which of them.
         maximum: The largest value that a stored picture can have.
+        scaling: What is done to them first.
 
     Returns:
         The mean of the scaled pictures as float32, with a leading axis of 1.
     """
     total = np.zeros(images.shape[1:], np.float64)
+    if scaling:
+        for block in scaled_blocks(images, rows, maximum, scaling):
+            total += block.sum(axis=0, dtype=np.float64)
+        return (total / len(rows)).astype(np.float32)[None]
     for start in range(0, len(rows), BLOCK):
         total += np.asarray(images[rows[start : start + BLOCK]]).sum(axis=0, dtype=np.float64)
     return (total / len(rows) / maximum).astype(np.float32)[None]

@@ -54,7 +54,8 @@ def load_task(config: Config) -> dict[str, Domain]:
         raise ValueError(
             f"config.source is {config['source']!r} with examples of shape {shapes[0]}, "
             f"config.target {config['target']!r} with {shapes[1]}; they must be the same "
-            "(config.data.size and config.data.channels bring pictures from files to one shape)"
+            "(config.data.size and config.data.channels bring pictures from files to one shape, "
+            "config.data.num_features vectors)"
         )
     task = {
         role: Domain(config[role], examples, _split(config, role, examples))

@@ -13,6 +13,7 @@ from common import legal
 from common.data.augment import make_augment
 from common.data.domain import Domain
 from common.data.pipeline import check_sizes
+from common.data.scaling import parse_scaling
 from common.data.table import CENTERS, is_streamed
 from common.data.task import load_task
 from common.experiment.outcome import refusing
@@ -80,6 +81,7 @@ def check_population(configs: Sequence[Config], make_method: MakeMethod) -> None
                 "config.evaluation.reverse_validation scores rows that see no target label, and "
                 "config.domains names target_labelled: set it to False"
             )
+        parse_scaling(data["scaling"], shape)
         methods = [make_method(own, classes) for own in configs]
         sizes = {
             domain: len(task[ROLE_OF_DOMAIN[domain]].splits["train"]) for domain in methods[0].needs

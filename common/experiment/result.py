@@ -11,6 +11,7 @@ import numpy as np
 from common.data.domain import Domain
 from common.experiment import checkpoint, folder, resume, selection
 from common.experiment.outcome import writing
+from common.experiment.retrained_head import head_inputs, retrain_head
 from common.method import Method, Outputs
 from common.training.batch import ROLE_OF_DOMAIN
 from common.training.optimizer import paths_of
@@ -124,6 +125,11 @@ def write_results(
             "warnings": resume.warnings_of(folder.read_json(path / "config.json")["starts"]),
             "selections": _select(history[member], len(tasks[member]["source"].splits["val"])),
         }
+        if own["evaluation"]["retrained_head"]:
+            result["selections"]["retrained_head"] = {
+                "step": int(alone.step),
+                **_retrain_head(own, tasks[member], member, program, state, tables),
+            }
         result["selections"]["last"] |= {
             name: float(values[member]) for name, values in scores.items()
         }
@@ -132,6 +138,26 @@ def write_results(
 
 def _count_labels(domain: Domain, split: str) -> int:
     return int((domain.examples.labels[domain.splits[split]] >= 0).sum())
+
+
+def _retrain_head(
+    config: Mapping[str, Any],
+    task: Mapping[str, Domain],
+    member: int,
+    program: Program,
+    state: State,
+    tables: Any,
+) -> dict[str, Any]:
+    """Scores one member with a support vector machine as its last layer."""
+    head = jax.tree.map(lambda leaf: leaf[member], evaluated_variables_of(state)["params"])
+    activation = config["model"]["task_head"].get("activation", "relu")
+    inputs, labels = {}, {}
+    for role, split in (("source", "train"), ("source", "val"), ("target", "test")):
+        features = np.asarray(program.outputs(state, tables, role, split).features[member])
+        inputs[split] = head_inputs(head["task_head"], features, activation)
+        labels[split] = task[role].examples.labels[task[role].splits[split]]
+    classes = task["source"].examples.classes
+    return retrain_head(inputs, labels, len(classes), config["seed"])
 
 
 def _select(records: Records, num_source_val: int) -> dict[str, Any]:

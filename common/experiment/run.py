@@ -217,7 +217,7 @@ def _make_tables(
     tasks: Sequence[Mapping[str, Domain]], config: Mapping[str, Any], placement: parallel.Placement
 ) -> tuple[Any, Stream | None]:
     """Puts what the program reads on the devices, once; pictures only where they fit."""
-    tables, images = make_tables(tasks, config["data"]["center"])
+    tables, images = make_tables(tasks, config["data"]["center"], config["data"]["scaling"])
     stream = None
     if is_streamed(tasks, config["runtime"]):
         runtime = config["runtime"]

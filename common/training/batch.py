@@ -11,6 +11,7 @@ from jaxtyping import Array
 
 from common.data.augment import make_augment
 from common.data.pipeline import scale_images
+from common.data.scaling import apply_scaling
 from common.method import Batch, fold_in_name
 
 # Labelled target examples are drawn from the target's training split.
@@ -41,15 +42,16 @@ def make_assemble(
         raise ValueError("the method needs strong_image, but config.data.strong_augment is empty")
 
     def assemble(tables, drawn, stored, key):
-        mean = tables["source"]["mean"]
         batch = {}
         for number, (domain, fields) in enumerate(needs.items()):
             table = tables[ROLE_OF_DOMAIN[domain]]
             own = fold_in_name(key, domain)
             images = scale_images(stored[domain], table["maximum"])
             values = {
-                "image": augment(fold_in_name(own, "weak"), images) - mean,
-                "strong_image": augment_strongly(fold_in_name(own, "strong"), images) - mean,
+                "image": to_input(tables, augment(fold_in_name(own, "weak"), images)),
+                "strong_image": to_input(
+                    tables, augment_strongly(fold_in_name(own, "strong"), images)
+                ),
                 "label": table["label"][table["train"][drawn[domain]]],
                 "index": drawn[domain],
                 "domain": jnp.full(drawn[domain].shape, number, jnp.int32),
@@ -58,6 +60,20 @@ def make_assemble(
         return batch
 
     return assemble
+
+
+def to_input(tables: Tables, images: jax.Array) -> jax.Array:
+    """Scales and centres; training and evaluation both do it here.
+
+    Args:
+        tables: The data. Of the source: `mean` and, where inputs are scaled, `scaling`.
+        images: Pictures from 0 to 1, or vectors.
+
+    Returns:
+        Inputs of a network.
+    """
+    source = tables["source"]
+    return apply_scaling(source.get("scaling", ()), images) - source["mean"]
 
 
 def prepare(tables: Tables, role: str, stored: jax.Array) -> jax.Array:
@@ -71,4 +87,4 @@ def prepare(tables: Tables, role: str, stored: jax.Array) -> jax.Array:
     Returns:
         Scaled and centred pictures.
     """
-    return scale_images(stored, tables[role]["maximum"]) - tables["source"]["mean"]
+    return to_input(tables, scale_images(stored, tables[role]["maximum"]))

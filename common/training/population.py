@@ -117,8 +117,9 @@ def make_program(
         method: The method, the same for all members.
         config: The resolved config of any member; only its structure is read.
         tables: By role (`source`, `target`): `label` and `maximum` shared by all members (labels
-            may have a leading axis of members), and with such an axis the rows of `train`, `val` and `test` and, for the
-            source, `mean`; where pictures are resident also `image`, shared.
+            may have a leading axis of members), and with such an axis the rows of `train`, `val`
+            and `test` and, for the source, `mean`; where pictures are resident also `image`,
+            shared.
         num_members: Size of the population.
         rules: Selection rules for which variables are kept.
         stream: The pictures, where they stay on the host.

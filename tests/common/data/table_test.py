@@ -1,10 +1,12 @@
 """Tests of what a program reads."""
 
+import jax
 import numpy as np
 import pytest
 
 from common.data import table
-from common.data.domain import Domain, Examples
+from common.data.domain import Domain
+from common.data.example import Examples
 from common.data.table import SPLITS, is_streamed, make_tables, mean_picture
 
 ROLES = ("source", "target")
@@ -154,3 +156,76 @@ def test_pictures_are_streamed_where_they_do_not_fit(path, limit, expected):
 def test_an_unknown_path_is_refused_with_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'streamed'"):
         is_streamed(make_tasks(), {"data_path": "stream", "resident_bytes": 0})
+
+
+def test_without_scaling_nothing_is_there_to_scale():
+    tables, _ = make_tables(make_tasks(), "source")
+    assert "scaling" not in tables["source"] and "scaling" not in tables["target"]
+
+
+def make_vectors(num_members):
+    """Returns tasks of counts; the first and the last member have one split."""
+    tasks = make_tasks(num_members)
+    for member, task in enumerate(tasks):
+        for role in ROLES:
+            examples = task[role].examples
+            counts = examples.images.reshape(50, 6) // 100
+            examples = examples._replace(images=counts, maximum=1.0)
+            splits = tasks[0][role].splits if member == num_members - 1 else task[role].splits
+            task[role] = task[role]._replace(examples=examples, splits=splits)
+    for role in ROLES:
+        for task in tasks:
+            task[role] = task[role]._replace(examples=tasks[0][role].examples)
+    return tasks
+
+
+def test_each_member_is_scaled_by_its_own_source_training_rows(monkeypatch):
+    fits = []
+    fit = table.fit_scaling
+    monkeypatch.setattr(table, "fit_scaling", lambda *given: fits.append(0) or fit(*given))
+    tasks = make_vectors(3)
+    source = make_tables(tasks, "source", "log+standardize")[0]["source"]
+    assert len(fits) == 2
+    (_, own) = source["scaling"]
+    for member, task in enumerate(tasks):
+        inputs = np.log1p(task["source"].examples.images.astype(np.float64))
+        inputs = inputs[task["source"].splits["train"]]
+        fitted = own["standardize"]
+        np.testing.assert_allclose(fitted["mean"][member, 0], inputs.mean(0), 1e-5)
+        np.testing.assert_allclose(fitted["deviation"][member, 0], inputs.std(0), 1e-5)
+    assert (own["standardize"]["mean"][0] != own["standardize"]["mean"][1]).any()
+    # What is standardized is centred already.
+    np.testing.assert_allclose(source["mean"], np.zeros((3, 1, 6)), atol=1e-6)
+
+
+def test_the_mean_is_that_of_scaled_inputs():
+    tasks = make_vectors(2)
+    source = make_tables(tasks, "source", "log")[0]["source"]
+    for member, task in enumerate(tasks):
+        inputs = np.log1p(task["source"].examples.images.astype(np.float64))
+        expected = inputs[task["source"].splits["train"]].mean(0)
+        np.testing.assert_allclose(source["mean"][member, 0], expected, 1e-6)
+
+
+def test_no_scaling_of_inputs_depends_on_the_target():
+    tasks, others = make_vectors(2), make_vectors(2)
+    for task in others:
+        examples = task["target"].examples
+        task["target"] = task["target"]._replace(
+            examples=examples._replace(images=examples.images + 1)
+        )
+    one, other = (
+        make_tables(own, "source", "tf_idf+standardize")[0]["source"] for own in (tasks, others)
+    )
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_counts_are_asked_for_by_name():
+    tasks = make_vectors(2)
+    examples = tasks[0]["target"].examples
+    negative = examples._replace(images=-examples.images.astype(np.float32))
+    tasks = [{**task, "target": task["target"]._replace(examples=negative)} for task in tasks]
+    with pytest.raises(ValueError, match="config.data.scaling .* config.target 'target' holds"):
+        make_tables(tasks, "none", "log")
+    with pytest.raises(ValueError, match="the examples are pictures"):
+        make_tables(make_tasks(), "none", "log")

@@ -1,0 +1,7 @@
+"""What classes of well-known sets have in common, as values of `config.data`."""
+
+# CIFAR-10 and STL-10 share nine classes; frogs are in the first alone, monkeys in the second.
+CIFAR_AND_STL = {
+    "rename_classes": {"automobile": "car"},
+    "classes": ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "ship", "truck"),
+}

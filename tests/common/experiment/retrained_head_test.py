@@ -1,0 +1,82 @@
+"""Tests of the support vector machine in the place of the last layer."""
+
+import json
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from common.experiment import folder
+from common.experiment.outcome import StopRequest
+from common.experiment.retrained_head import head_inputs, retrain_head
+from common.experiment.run import train_population
+from common.models.mlp import TaskHead
+from common.models.mode import EVALUATION
+from tests.tiny_run import make_method, tiny
+
+
+@pytest.mark.parametrize(("hidden", "activation"), [((), "relu"), ((5,), "tanh"), ((5, 4), "relu")])
+def test_the_last_layer_on_its_inputs_gives_the_logits(hidden, activation):
+    head = TaskHead(3, hidden=hidden, activation=activation)
+    features = np.random.default_rng(0).normal(size=(7, 6)).astype(np.float32)
+    given = jnp.asarray(features)
+    params = head.init(jax.random.key(0), given, mode=EVALUATION)["params"]
+    inputs = head_inputs(params, features, activation)
+    assert inputs.shape == (7, hidden[-1] if hidden else 6)
+    logits = nn.Dense(3).apply({"params": params["logits"]}, inputs)
+    expected = head.apply({"params": params}, given, mode=EVALUATION)
+    np.testing.assert_allclose(np.asarray(logits), np.asarray(expected), rtol=1e-5, atol=1e-6)
+
+
+def make_parts(gap, seed=0):
+    draw = np.random.default_rng(seed)
+    labels = {part: draw.integers(0, 2, 60) for part in ("train", "val", "test")}
+    inputs = {
+        part: (4.0 * own[:, None] * [1, 0] + draw.normal(size=(60, 2))).astype(np.float32)
+        for part, own in labels.items()
+    }
+    inputs["test"][:, 0] += gap
+    return inputs, labels
+
+
+def test_it_learns_the_source_and_tells_the_gap_of_the_target():
+    near, far = (retrain_head(*make_parts(gap), 2, 0) for gap in (0.0, 4.0))
+    assert near["source_val_accuracy"] > 0.9
+    assert near["oracle/target_test_accuracy"] > 0.9
+    assert far["oracle/target_test_accuracy"] < 0.7
+    assert np.sum(far["oracle/target_test_confusion"]) == 60
+    # Rows are true classes: a moved target is taken for the second class.
+    assert far["oracle/target_test_confusion"][0][1] > far["oracle/target_test_confusion"][1][0]
+
+
+def test_labels_of_the_target_change_nothing_but_their_own_metrics():
+    inputs, labels = make_parts(1.0)
+    flipped = {**labels, "test": 1 - labels["test"]}
+    one, other = (retrain_head(inputs, own, 2, 0) for own in (labels, flipped))
+    seen = [{k: v for k, v in own.items() if not k.startswith("oracle/")} for own in (one, other)]
+    assert seen[0] == seen[1]
+    accuracies = [own["oracle/target_test_accuracy"] for own in (one, other)]
+    assert sum(accuracies) == pytest.approx(1)
+
+
+def test_a_target_without_labels_has_no_metrics():
+    inputs, labels = make_parts(0.0)
+    scored = retrain_head(inputs, {**labels, "test": np.full(60, -1)}, 2, 0)
+    assert set(scored) == {"source_val_accuracy", "penalty"}
+
+
+def test_a_run_has_it_as_a_selection_of_its_own(tmp_path):
+    digests = []
+    for asked in (True, False):
+        config = tiny(tmp_path, **{"evaluation.retrained_head": asked, "num_steps": 20})
+        train_population([config], make_method, StopRequest())
+        result = json.loads((folder.run_folder(config) / "result.json").read_text())
+        digests.append(result["params_sha256"])
+        assert ("retrained_head" in result["selections"]) == asked
+        if asked:
+            own = result["selections"]["retrained_head"]
+            assert own["step"] == 20
+            assert 0 <= own["oracle/target_test_accuracy"] <= 1
+    assert digests[0] == digests[1]
