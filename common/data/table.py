@@ -87,7 +87,7 @@ def make_tables(
         # Members with one split share what is fitted to it.
         if rows.tobytes() not in fitted:
             own = fit_scaling(steps, source, rows, maximum)
-            mean = np.zeros((1,) * source.ndim, np.float32)
+            mean = np.zeros((1,) * len(source.shape), np.float32)
             if center == "source":
                 mean = mean_picture(source, rows, maximum, own)
             fitted[rows.tobytes()] = own, mean

@@ -229,3 +229,26 @@ def test_counts_are_asked_for_by_name():
         make_tables(tasks, "none", "log")
     with pytest.raises(ValueError, match="the examples are pictures"):
         make_tables(make_tasks(), "none", "log")
+
+
+class Pictures:
+    """The least that a store has to have."""
+
+    def __init__(self, array):
+        self._array, self.shape, self.dtype = array, array.shape, array.dtype
+
+    def __getitem__(self, rows):
+        return self._array[rows]
+
+
+@pytest.mark.parametrize("center", ["none", "source"])
+def test_a_store_gives_the_tables_of_its_array(center):
+    tasks = make_tasks()
+    stored = make_tasks()
+    for role in ROLES:
+        examples = stored[0][role].examples
+        examples = examples._replace(images=Pictures(examples.images))
+        for task in stored:
+            task[role] = task[role]._replace(examples=examples)
+    mine, other = (make_tables(own, center)[0] for own in (tasks, stored))
+    jax.tree.map(np.testing.assert_array_equal, mine, other)
