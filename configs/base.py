@@ -28,6 +28,7 @@ TERMS = {
             "kernel_init": "lecun_normal",  # lecun_normal | glorot_uniform | zeros
         },
     ),
+    "mcc": ("minimum_class_confusion", {"weight": 1.0, "temperature": 2.5}),
 }
 
 # Whole methods, with phases or a state of their own: the domains of their batches, and the options

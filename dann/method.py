@@ -10,9 +10,11 @@ from common.method import Alignment, Method
 from common.models.network import make_network
 from common.training.objective import make_objective
 from dann.alignment.domain_adversarial import domain_adversarial
+from dann.alignment.minimum_class_confusion import minimum_class_confusion
 
 ALIGNMENTS: dict[str, Callable[[Mapping[str, Any]], Alignment]] = {
     "domain_adversarial": domain_adversarial,
+    "minimum_class_confusion": minimum_class_confusion,
 }
 
 # Methods that are more than terms: with phases, or with a state that is refreshed.
