@@ -22,10 +22,10 @@ def get_config(argument: str = ""):
 
 
 def sweep(add):
-    """Adds every strength for every pair, and the row without an adversary."""
+    """Adds every strength for every pair, of both rows that have an adversary."""
     for source, target in amazon_reviews.PAIRS:
         pair = f"source={source},target={target}"
-        add(f"{pair},method=source_only", {"seed": SEED})
-        for strength in STRENGTHS:
-            changes = {"seed": SEED, "alignment.domain_adversarial.strength": strength}
-            add(f"{pair},method=dann", changes)
+        for method in ("dann", "dann+mcc"):
+            for strength in STRENGTHS:
+                changes = {"seed": SEED, "alignment.domain_adversarial.strength": strength}
+                add(f"{pair},method={method}", changes)
