@@ -1,4 +1,4 @@
-"""Augmentations: pure functions of a key, applied on the device to every domain of every row."""
+"""Chains of augmentations, applied on the device to every domain of every row."""
 
 from __future__ import annotations
 
@@ -6,52 +6,33 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 
-from common.legal import check_count, check_keys, check_number
+from common.data.augmentation.blur import blur
+from common.data.augmentation.color import color, grayscale
+from common.data.augmentation.crop import crop, resized_crop, shift
+from common.data.augmentation.cutout import cutout
+from common.data.augmentation.geometry import affine, flip
+from common.data.augmentation.option import check_choices, check_option
+from common.data.augmentation.rand_augment import rand_augment
+from common.legal import check_keys
 from common.method import fold_in_name
 
-
-def shift(
-    key: Key[Array, ""],
-    images: Float[Array, "batch height width channel"],
-    *,
-    pixels: int,
-    probability: float,
-) -> Float[Array, "batch height width channel"]:
-    """Moves some pictures by a few pixels in each axis; what comes in is zero.
-
-    Args:
-        key: A random key.
-        images: Pictures.
-        pixels: Largest distance; each axis draws evenly from `-pixels` to `pixels`.
-        probability: Share of the pictures that are moved.
-
-    Returns:
-        The moved pictures.
-    """
-    move_key, distance_key = jax.random.split(key)
-    batch, height, width, _ = images.shape
-    moved = jax.random.bernoulli(move_key, probability, (batch, 1))
-    distances = jax.random.randint(distance_key, (batch, 2), -pixels, pixels + 1)
-    distances = jnp.where(moved, distances, 0)
-    padded = jnp.pad(images, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)))
-
-    def crop(window: Callable[[int], Array], distance: Array) -> Array:
-        # A sum over the few possible distances: gathers a picture at a time are slow on CPUs.
-        moved = jnp.zeros_like(window(0))
-        for step in range(-pixels, pixels + 1):
-            taken = (distance == step).astype(images.dtype)[:, None, None, None]
-            moved = moved + window(pixels + step) * taken
-        return moved
-
-    rows = crop(lambda start: padded[:, start : start + height], distances[:, 0])
-    return crop(lambda start: rows[:, :, start : start + width], distances[:, 1])
-
-
-AUGMENTATIONS: dict[str, Callable[..., Array]] = {"shift": shift}
+# By name, in the order in which they are applied. Each is a pure function
+# `(key, images, *, options) -> images` of the same shape and type.
+AUGMENTATIONS: dict[str, Callable[..., Array]] = {
+    "resized_crop": resized_crop,
+    "crop": crop,
+    "shift": shift,
+    "flip": flip,
+    "affine": affine,
+    "color": color,
+    "grayscale": grayscale,
+    "blur": blur,
+    "rand_augment": rand_augment,
+    "cutout": cutout,
+}
+ORDER = "order"
 
 
 def make_augment(
@@ -59,8 +40,12 @@ def make_augment(
 ) -> Callable[[Key, Array], Array]:
     """Chains the augmentations of a config.
 
+    Configs do not keep the order of their keys, so the table's order is that of application,
+    unless `order` lists all of the names in another one.
+
     Args:
-        config: Options by name of the augmentation: its keyword-only parameters.
+        config: Options by name of the augmentation: its keyword-only parameters. Besides,
+            optionally, `order`.
         key: Where they stand in the config, for messages.
 
     Returns:
@@ -69,21 +54,32 @@ def make_augment(
     Raises:
         ValueError: An unknown augmentation, an option that is unknown, missing or impossible.
     """
-    check_keys(key, config, AUGMENTATIONS)
-    for name, options in config.items():
-        parameters = inspect.signature(AUGMENTATIONS[name]).parameters.values()
-        own = {one.name: one for one in parameters if one.kind is one.KEYWORD_ONLY}
-        needed = [option for option, one in own.items() if one.default is one.empty]
-        check_keys(f"{key}.{name}", options, own, needed)
-        for option, value in options.items():
-            if own[option].annotation in ("int", int):
-                check_count(f"{key}.{name}.{option}", value, 0)
-            elif option == "probability":
-                check_number(f"{key}.{name}.{option}", value, most=1.0)
+    check_keys(key, config, (*AUGMENTATIONS, ORDER))
+    names = [name for name in AUGMENTATIONS if name in config]
+    for name in names:
+        _check_options(config[name], f"{key}.{name}", AUGMENTATIONS[name])
+    if ORDER in config:
+        check_choices(f"{key}.{ORDER}", config[ORDER], names)
+        missing = [name for name in names if name not in config[ORDER]]
+        if missing:
+            raise ValueError(
+                f"{key}.{ORDER} is {list(config[ORDER])}; it must name all of {', '.join(names)}"
+            )
+        names = list(config[ORDER])
 
     def augment(key, images):
-        for name, options in config.items():
-            images = AUGMENTATIONS[name](fold_in_name(key, name), images, **options)
+        for name in names:
+            images = AUGMENTATIONS[name](fold_in_name(key, name), images, **config[name])
         return images
 
     return augment
+
+
+def _check_options(options: Any, key: str, function: Callable[..., Array]) -> None:
+    """Refuses options that a function does not take, lacks or cannot use."""
+    parameters = inspect.signature(function, eval_str=True).parameters.values()
+    own = {one.name: one for one in parameters if one.kind is one.KEYWORD_ONLY}
+    needed = [option for option, one in own.items() if one.default is one.empty]
+    check_keys(key, options, own, needed)
+    for option, value in options.items():
+        check_option(f"{key}.{option}", own[option], value)

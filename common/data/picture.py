@@ -27,8 +27,10 @@ FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 MAX_PIXELS = 2**26
 
 NUM_THREADS = max(2, min(8, os.cpu_count() or 1))
-# Calls that wait for a thread at a time: a call that waits takes memory, too.
-CALLS_A_BLOCK = 4096
+# Handing work to a thread costs as much as decoding a small picture, so threads take several calls
+# at a time; and few of these wait at a time, since what waits takes memory.
+CALLS_A_TASK = 16
+TASKS_A_BLOCK = 256
 
 # The tag of EXIF that says which way up the picture is, and what its values ask for.
 ORIENTATION = 0x0112
@@ -110,7 +112,7 @@ def decode_picture(data: bytes) -> UInt8[np.ndarray, "height width channel"]:
     try:
         picture = _channels_last(image)
     except Exception as error:  # As in _open.
-        raise ValueError(f"it has the colour mode {image.mode}: {error}") from error
+        raise ValueError(f"it has the colour mode {image.mode}: {_reason(error)}") from error
     try:
         orientation = image.getexif().get(ORIENTATION)
     except Exception:  # As in _open.
@@ -142,9 +144,12 @@ def _open(data: bytes) -> Any:
         size = "very many pixels"
     # Pillow's decoders meet untrusted bytes here, and raise nearly everything.
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"it is cut short or damaged ({reason})") from error
+        raise ValueError(f"it is cut short or damaged ({_reason(error)})") from error
     raise ValueError(f"it has {size}, and at most {MAX_PIXELS} are read")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _channels_last(image: Any) -> np.ndarray:
@@ -251,7 +256,7 @@ def _centred(picture: np.ndarray, height: int, width: int) -> np.ndarray:
             widths = [(0, 0)] * 3
             widths[axis] = (before, -surplus - before)
             picture = np.pad(picture, widths)
-    return np.ascontiguousarray(picture)
+    return np.array(picture)
 
 
 def _resampled(picture: np.ndarray, mode: str = "", size: int = 0) -> np.ndarray:
@@ -280,9 +285,17 @@ def map_in_threads(function: Callable[[int], Result], numbers: Sequence[int]) ->
     if workers < 2:
         yield from map(function, numbers)
         return
+    num_calls = max(1, min(CALLS_A_TASK, len(numbers) // (4 * workers)))
+    num_waiting = num_calls * TASKS_A_BLOCK
+
+    def call(start: int) -> list[Result]:
+        return [function(number) for number in numbers[start : start + num_calls]]
+
     with ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(numbers), CALLS_A_BLOCK):
-            yield from pool.map(function, numbers[start : start + CALLS_A_BLOCK])
+        for first in range(0, len(numbers), num_waiting):
+            last = min(first + num_waiting, len(numbers))
+            for results in pool.map(call, range(first, last, num_calls)):
+                yield from results
 
 
 class Pictures:

@@ -7,12 +7,15 @@ import io
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from common.experiment.folder import write_json
+from common.experiment.reporting import across_figure
+from common.experiment.reporting.across import CHOSEN, with_many_tasks
 from common.experiment.reporting.drawing import save_figures
+from common.experiment.reporting.figure_style import colors_of
 from common.experiment.reporting.markdown import write_markdown
 from common.experiment.reporting.row import group_by_task, method_of, rows_of
 from common.experiment.reporting.run_record import ACCURACY, Run, read_object, read_runs
@@ -63,9 +66,17 @@ def write_report(folders: Sequence[Path], destination: Path | None = None) -> Re
     with tempfile.TemporaryDirectory(dir=destination, prefix=".new-") as name:
         new = Path(name)
         (new / "figures").mkdir()
-        for task, ((experiment, pair), group) in zip(summary["tasks"], groups.items(), strict=True):
-            slug = re.sub(r"[^A-Za-z0-9]+", "_", f"{experiment}_{pair}_")
-            task["figures"] = save_figures(group, new, slug if len(groups) > 1 else "")
+        names = _file_names([*groups, *((own["experiment"], "") for own in summary["across"])])
+        many = with_many_tasks(summary["across"])
+        for task, group in zip(summary["tasks"], groups.values(), strict=True):
+            task["anchor"] = names[task["experiment"], task["task"]]
+            prefix = f"{task['anchor']}_" if len(groups) > 1 else ""
+            # Of many tasks, one figure of all says more than half a dozen of each.
+            is_one_of_many = task["experiment"] in many
+            task["figures"] = {} if is_one_of_many else save_figures(group, new, prefix)
+        for own in summary["across"]:
+            own["anchor"] = names[own["experiment"], ""]
+            own["figure"] = _save_across(own, new, own["anchor"])
         (new / "results.csv").write_text(_csv(runs), encoding="utf-8")
         write_json(new / "summary.json", summary)
         (new / "report.md").write_text(write_markdown(summary), encoding="utf-8")
@@ -78,11 +89,48 @@ def write_report(folders: Sequence[Path], destination: Path | None = None) -> Re
     return Report(destination / "report.md", summary, [destination / file for file in made])
 
 
+def _file_names(keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Gives experiments and tasks names for files and anchors, of which no two are the same."""
+    names: dict[tuple[str, str], str] = {}
+    for key in keys:
+        name = base = (
+            re.sub(r"[^A-Za-z0-9]+", "_", "_".join(filter(None, key))).strip("_") or "task"
+        )
+        number = 1
+        # Some file systems do not tell capital letters from small ones.
+        while name.lower() in {other.lower() for other in names.values()}:
+            number += 1
+            name = f"{base}_{number}"
+        names[key] = name
+    return names
+
+
+def _save_across(across: dict[str, Any], folder: Path, name: str) -> dict[str, str]:
+    """Draws the figure of several tasks; if it cannot be drawn, gives the reason."""
+    file = f"figures/{name}_accuracy_by_task.png"
+    plain = [row.removesuffix(CHOSEN) for row in across["rows"]]
+    colors = dict(zip(across["rows"], colors_of(plain).values(), strict=True))
+    try:
+        figure = across_figure.accuracy_by_task(
+            across["accuracy"],
+            across["tasks"],
+            colors,
+            title=f"{across['experiment']}: target test accuracy at the last step",
+        )
+        figure.savefig(folder / file, metadata={"Software": None})
+    # The tables must not be lost because of one odd number.
+    except Exception as error:
+        return {"reason": str(error) or type(error).__name__}
+    return {"file": file, "reading": across_figure.READING}
+
+
 def _figures_of(path: Path) -> set[str]:
     """Names the figures that an earlier report wrote."""
     try:
-        tasks = read_object(path)["tasks"]
-        files = {entry.get("file", "") for task in tasks for entry in task["figures"].values()}
+        summary = read_object(path)
+        entries = [entry for task in summary["tasks"] for entry in task["figures"].values()]
+        entries += [own["figure"] for own in summary.get("across", [])]
+        files = {entry.get("file", "") for entry in entries}
     except (ValueError, KeyError, TypeError, AttributeError):
         return set()
     return {file for file in files if re.fullmatch(r"figures/[A-Za-z0-9_]+\.png", file)}

@@ -69,8 +69,9 @@ def retrain_head(
 
     order = np.random.default_rng([seed, 11]).permutation(len(labels["train"]))[:MAX_EXAMPLES]
     folds = min(NUM_FOLDS, int(np.bincount(labels["train"][order]).max()))
+    machine = LinearSVC(dual="auto", max_iter=10_000, random_state=0)
     search = GridSearchCV(
-        make_pipeline(StandardScaler(), LinearSVC(dual=False, max_iter=1000, random_state=0)),
+        make_pipeline(StandardScaler(), machine),
         {"linearsvc__C": PENALTIES},
         cv=folds,
     )

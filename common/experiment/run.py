@@ -209,8 +209,9 @@ def _hold(tasks: Sequence[Mapping[str, Domain]]) -> None:
     """Decodes pictures that will be resident once, before they are hashed and averaged."""
     for task in tasks:
         for domain in task.values():
-            if hasattr(domain.examples.images, "hold"):
-                domain.examples.images.hold()
+            images: Any = domain.examples.images
+            if hasattr(images, "hold"):
+                images.hold()
 
 
 def _make_tables(

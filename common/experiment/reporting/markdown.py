@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from common.experiment.reporting.across import with_many_tasks
+from common.experiment.reporting.across_section import write_across
+from common.experiment.reporting.cell import (
+    escape,
+    markdown_table,
+    write_estimate,
+    write_percent,
+)
+from common.experiment.reporting.choice import write_choices
+from common.experiment.reporting.protocol import (
+    describe_protocol,
+    differing_settings,
+    list_settings,
+    list_shared_settings,
+)
+from common.experiment.reporting.published import write_published
 from common.experiment.reporting.row import BASELINES, Row
 from common.experiment.reporting.run_record import is_number
-from common.experiment.reporting.summary import join_numbers
 from common.experiment.reporting.table import (
     HEADER,
     remarks_on,
     row_cells,
     sections_of,
     selection_title,
-    write_estimate,
-    write_percent,
     wrong_with,
 )
 
@@ -27,109 +39,143 @@ COST_HEADER = (
 )
 
 
-# Settings that the protocol names in words.
-NAMED_SETTINGS = {
-    "num_steps": "steps",
-    "data.batch_size": "examples of each domain in a batch",
-    "model.name": "network",
-    "model.normalization": "normalisation",
-    "optimizer.name": "optimizer",
-    "optimizer.learning_rate": "learning rate",
-    "optimizer.ema_decay": "decay of the averaged weights",
-}
+LEGEND = (
+    "Percent, ± half of the 95 % interval; differences in points; sd: sample",
+    "standard deviation over seeds.",
+)
 
 
 def write_markdown(summary: Mapping[str, Any]) -> str:
     """Writes `report.md`.
 
     Args:
-        summary: What `summarize` returns, with `figures` in each task.
+        summary: What `summarize` returns, with `figures` and `anchor` in each task.
 
     Returns:
-        The text.
+        The text. Experiments with many tasks get short sections of the single ones.
     """
-    lines = [f"# {_escape(summary['experiment'] or 'No finished runs')}", ""]
-    for task in summary["tasks"]:
-        sections, shown = sections_of(summary, task), []
-        for name, figure in task["figures"].items():
-            if "file" in figure:
-                shown.append(["", f"![{name}]({figure['file']})", "", _escape(figure["reading"])])
-        lines += [f"## {_escape(task['experiment'])}: {_escape(task['task'])}", ""]
-        lines += [_headline(sections["last"]), *(shown[0] if shown else [])]
-        for selection, rows in sections.items():
-            lines += ["", f"### Selection {_escape(selection_title(selection))}"]
-            lines += _markdown_table(HEADER, map(row_cells, rows))
-            lines += [f"{_escape(remark)}.  " for remark in remarks_on(rows)]
-        lines += ["", "Percent, ± half of the 95 % interval; differences in points; sd: sample"]
-        lines += ["standard deviation over seeds.", "", "### Protocol", ""]
-        lines += [_protocol(task, sections["last"]), ""]
-        lines += ["### Without target labels", *_label_free_table(sections["last"])]
-        lines += ["Means over seeds at the last step: what a choice may be based on.", ""]
-        lines += ["### Cost", *_markdown_table(COST_HEADER, map(_cost_cells, sections["last"]))]
-        lines += [*_class_section(task, sections["last"]), "### Figures"]
-        lines += [line for part in shown[1:] for line in part]
-        lines += ["", "### Settings", *_settings_section(task)]
+    tasks = summary["tasks"]
+    across = {own["experiment"]: own for own in summary["across"]}
+    many = with_many_tasks(summary["across"])
+    published = {(own["experiment"], own["task"]): own for own in summary["published"]}
+    lines = [f"# {escape(summary['experiment'] or 'No finished runs')}", ""]
+    lines += _contents(tasks, across) if len({task["experiment"] for task in tasks}) > 1 else []
+    for experiment, own in across.items():
+        lines += [f'<a id="{own["anchor"]}"></a>', ""]
+        anchors = {task["task"]: task["anchor"] for task in tasks if _is_of(task, experiment)}
+        remarks = [
+            remark
+            for (name, _), compared in published.items()
+            for remark in compared["remarks"]
+            if name == experiment and name in many
+        ]
+        lines += write_across(own, anchors, remarks)
+        if experiment in many:
+            own_tasks = [task for task in tasks if _is_of(task, experiment)]
+            lines += [*LEGEND, "", *list_shared_settings(own_tasks)]
+    lines += write_choices(summary["choices"])
+    for task in tasks:
+        if len(tasks) > 1:
+            lines += [f'<a id="{task["anchor"]}"></a>', ""]
+        lines += [f"## {escape(task['experiment'])}: {escape(task['task'])}", ""]
+        compared = published.get((task["experiment"], task["task"]))
+        is_short = task["experiment"] in many
+        chosen = [
+            choice["row"]
+            for choice in summary["choices"]
+            if (choice["experiment"], choice["task"]) == (task["experiment"], task["task"])
+        ]
+        sections = sections_of(summary, task)
+        lines += [_headline(sections["last"], chosen)]
+        lines += (_short_section if is_short else _section)(task, sections, compared)
     lines += ["## What is missing or went wrong", ""]
-    lines += [f"- {_escape(text)}" for text in wrong_with(summary)] or ["Nothing."]
+    lines += [f"- {escape(text)}" for text in wrong_with(summary)] or ["Nothing."]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
 
 
-def _headline(rows: Sequence[Row]) -> str:
-    """Says the main result in one sentence."""
+def _is_of(task: Mapping[str, Any], experiment: str) -> bool:
+    return task["experiment"] == experiment
+
+
+def _contents(tasks: Sequence[Mapping[str, Any]], across: Mapping[str, Any]) -> list[str]:
+    """Links to the experiments: to their tasks together, else to their only task."""
+    links = {
+        task["experiment"]: (across.get(task["experiment"], task)["anchor"], task["task"])
+        for task in tasks
+    }
+    lines = [
+        f"- [{escape(name)}](#{anchor})" + ("" if name in across else f": {escape(task)}")
+        for name, (anchor, task) in links.items()
+    ]
+    return ["Experiments:", "", *lines, ""]
+
+
+def _section(
+    task: Mapping[str, Any],
+    sections: Mapping[str, Sequence[Row]],
+    compared: Mapping[str, Any] | None,
+) -> list[str]:
+    """Writes all about a task."""
+    shown = []
+    for name, figure in task["figures"].items():
+        if "file" in figure:
+            shown.append(["", f"![{name}]({figure['file']})", "", escape(figure["reading"])])
+    lines = [*(shown[0] if shown else [])]
+    for selection, rows in sections.items():
+        lines += _selection_section(selection, rows)
+    lines += ["", *LEGEND, ""]
+    lines += write_published(compared) if compared else []
+    lines += ["### Protocol", "", describe_protocol(task, sections["last"]), ""]
+    lines += _details(task, sections["last"])
+    lines += ["### Figures", *(line for part in shown[1:] for line in part)]
+    return [*lines, "", "### Settings", *list_settings(task)]
+
+
+def _short_section(
+    task: Mapping[str, Any],
+    sections: Mapping[str, Sequence[Row]],
+    compared: Mapping[str, Any] | None,
+) -> list[str]:
+    """Writes about one of many tasks: its main table, and the rest folded away."""
+    lines = [*_selection_section("last", sections["last"]), ""]
+    lines += write_published(compared, with_remarks=False) if compared else []
+    lines += ["<details><summary>Other selections, protocol, cost and settings</summary>", ""]
+    for selection, rows in sections.items():
+        lines += _selection_section(selection, rows) if selection != "last" else []
+    lines += ["### Protocol", "", describe_protocol(task, sections["last"]), ""]
+    lines += [*_details(task, sections["last"]), "### Settings", *differing_settings(task)]
+    return [*lines, "</details>", ""]
+
+
+def _selection_section(selection: str, rows: Sequence[Row]) -> list[str]:
+    lines = ["", f"### Selection {escape(selection_title(selection))}"]
+    lines += markdown_table(HEADER, map(row_cells, rows))
+    return [*lines, *(f"{escape(remark)}.  " for remark in remarks_on(rows))]
+
+
+def _details(task: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
+    """Writes what is known without labels, the cost, and each class."""
+    lines = ["### Without target labels", *_label_free_table(rows)]
+    lines += ["Means over seeds at the last step: what a choice may be based on.", ""]
+    lines += ["### Cost", *markdown_table(COST_HEADER, map(_cost_cells, rows))]
+    return [*lines, *_class_section(task, rows)]
+
+
+def _headline(rows: Sequence[Row], chosen: Sequence[str]) -> str:
+    """Says the main result in one sentence: of dann, else of what was chosen or comes first."""
     adapted = [row for row in rows if row["method"] not in BASELINES]
-    first = next((row for row in adapted if row["name"] == "dann"), next(iter(adapted), rows[0]))
+    preferred = [row for row in adapted if row["name"] == "dann"]
+    preferred += [row for row in adapted if row["name"] in chosen]
+    first = (*preferred, *adapted, *rows)[0]
     right = write_percent(first["target_accuracy"]["mean"])
-    text = f"{first['name']} is right on {right} % of the target's test pictures at the last step"
+    text = f"{first['name']} is right on {right} % of the target's test examples at the last step"
     difference = first["difference_from_source_only"]
     if difference:
         points = write_percent(difference["mean"], "+")
         text += f", {points} points against source_only on {difference['n']} shared seeds"
         if difference["ci95"]:
             text += f" (95 % interval{write_estimate(difference, '+').removeprefix(points)})"
-    return f"**{_escape(text)}.**"
-
-
-def _protocol(task: Mapping[str, Any], rows: Sequence[Row]) -> str:
-    """Says in one paragraph how the numbers came about."""
-    settings = {key: [value] for key, value in task["shared_settings"].items()}
-    settings |= {key: list(own.values()) for key, own in task["differing_settings"].items()}
-    values = [
-        f"{text} {' or '.join(dict.fromkeys(map(str, settings[key])))}"
-        for key, text in NAMED_SETTINGS.items()
-        if key in settings
-    ]
-    fixed = len(task["split_seeds"]) == 1 and len(task["seeds"]) > 1
-    varied = ["the initial weights", "the batches"]
-    if not fixed and task["task"].rpartition(">")[2] not in task["drawn_domains"]:
-        varied.append("the split of the target")
-    varied += [f"the examples of {name}" for name in task["drawn_domains"]]
-    data = "All seeds share one data set: the intervals say nothing about other data."
-    if task["drawn_domains"]:
-        data = "The intervals hold for further draws of these domains, not for other domains."
-    errors = [f"{row['name']} {write_percent(row['binomial_standard_error'])}" for row in rows]
-    sights = [f"{row['name']} {row['sees_target']}" for row in rows]
-    seen = "were also seen in training, without labels" if task["target_test_seen"] else "unseen"
-    sentences = [
-        "The rule of the main table was fixed beforehand: last, the weights after the last step.",
-        "source_val takes the step of the highest accuracy on held-out source examples; those "
-        "within one standard error count as equal, and the latest is taken.",
-        "oracle takes the step by the target's validation labels, which nobody who adapts has.",
-        f"{join_numbers('Seed', task['seeds'])}: a seed changes {', '.join(varied[:-1])} and "
-        f"{varied[-1]}. "
-        "Rows share all of that, so differences are paired by seed; a seed that one row "
-        "lacks is dropped from the pair.",
-        "Intervals are 95 % t intervals over seeds, from 20 seeds on BCa bootstrap intervals. Gap "
-        "covered is a ratio of means; its interval is a bootstrap over seeds, too narrow for few.",
-        data,
-        f"Binomial standard error of one run, in points: {', '.join(errors)}.",
-        f"Settings: {', '.join(values)}.",
-        f"The target's test pictures in training: {seen} "
-        f"(target_test_seen {str(task['target_test_seen']).lower()}).",
-        f"What rows see of the target: {', '.join(sights)}.",
-        f"Commit {', '.join(task['commits'])}; hardware {', '.join(task['hardware'])}; versions "
-        f"{', '.join(task['versions'])}.",
-    ]
-    return _escape(" ".join(sentences))
+    return f"**{escape(text)}.**"
 
 
 def _cost_cells(row: Row) -> list[str]:
@@ -152,7 +198,7 @@ def _label_free_table(rows: Sequence[Row]) -> list[str]:
         ]
         for row in rows
     ]
-    return _markdown_table(("method", "source validation accuracy", *scores), cells)
+    return markdown_table(("method", "source validation accuracy", *scores), cells)
 
 
 def _class_section(task: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
@@ -167,7 +213,7 @@ def _class_section(task: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
     ]
     return [
         "### Change of each class's accuracy against source_only",
-        *_markdown_table(["class", *(row["name"] for row in changed)], table),
+        *markdown_table(["class", *(row["name"] for row in changed)], table),
         "Points at the last step, mean over the shared seeds.",
         "",
     ]
@@ -184,29 +230,3 @@ def class_names(names: Sequence[str], count: int) -> list[str]:
         The names if their number is right, else the classes' numbers.
     """
     return list(names) if len(names) == count else [str(index) for index in range(count)]
-
-
-def _settings_section(task: Mapping[str, Any]) -> list[str]:
-    """Lists the settings in which rows differ, and those that they share."""
-    lines, differing = [], task["differing_settings"]
-    if differing:
-        names = list(next(iter(differing.values())))
-        table = [
-            [key, *("-" if own[name] is None else json.dumps(own[name]) for name in names)]
-            for key, own in differing.items()
-        ]
-        lines += _markdown_table(["setting", *names], table)
-    shared = [f"    {key} = {json.dumps(own)}" for key, own in task["shared_settings"].items()]
-    summary = "<details><summary>The same in all rows</summary>"
-    return [*lines, "", summary, "", *shared, "", "</details>", ""]
-
-
-def _escape(value: Any) -> str:
-    """Makes text mean nothing to Markdown."""
-    return re.sub(r"([\\`*|<\[\]])", r"\\\1", " ".join(str(value).split()))
-
-
-def _markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
-    lines = [[_escape(cell) for cell in line] for line in (header, *rows)]
-    lines.insert(1, ["---"] * len(header))
-    return ["", *(f"| {' | '.join(line)} |" for line in lines), ""]

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from common.experiment.folder import as_json
+from common.experiment.reporting.across import compare_across
+from common.experiment.reporting.choice import choose_settings
+from common.experiment.reporting.published import compare_with_published
 from common.experiment.reporting.row import (
     Row,
     _differing,
@@ -31,10 +34,13 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
 
     Returns:
         The content of `summary.json`: `rows` (selection `last` first, `oracle` last), `tasks`,
-        `incomplete`, `failed` and `notes`.
+        `across` for experiments with several tasks, `choices`, `published`, `incomplete`, `failed`
+        and `notes`.
     """
     tasks, rows, notes = [], [], []
-    for (experiment, task), group in group_by_task(runs).items():
+    choices, published = [], []
+    groups = group_by_task(runs)
+    for (experiment, task), group in groups.items():
         members, repeated = rows_of(group)
         notes += [f"{name}: another folder has the same run; one is used" for name in repeated]
         for run in group:
@@ -42,17 +48,26 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
         if not any(method_of(name) == "source_only" for name in members):
             notes.append(f"{task}: there is no row source_only to compare with")
         seeds = sorted({run.result["seed"] for run in group})
+        named = {"experiment": experiment, "task": task}
         for name in members:
             for selection in _selections(group):
                 row = make_row(name, selection, members)
                 if row is None:
                     continue
-                rows.append({"experiment": experiment, "task": task, **row})
+                rows.append({**named, **row})
                 missing = [seed for seed in seeds if seed not in row["target_accuracy"]["seeds"]]
                 if missing and selection == "last":
                     missing = join_numbers("seed", missing)
-                    notes.append(f"{name}: no finished run of {missing}; such pairs are dropped")
-        tasks.append({"experiment": experiment, "task": task, **describe_task(group, members)})
+                    place = f"{task}: {name}" if len(groups) > 1 else name
+                    notes.append(f"{place}: no finished run of {missing}; such pairs are dropped")
+        tasks.append({**named, **describe_task(group, members)})
+        choices += [{**named, **choice} for choice in choose_settings(members)]
+        own = [row for row in rows if named.items() <= row.items() and row["selection"] == "last"]
+        if compared := compare_with_published(task, own):
+            published.append({**named, **compared})
+
+    experiments = list(dict.fromkeys(task["experiment"] for task in tasks))
+    across = [compare_across(rows, choices, experiment) for experiment in experiments]
 
     def rank(row: Row) -> tuple[int, str]:
         order = {"last": 0, "source_val": 1, "oracle": 3}
@@ -67,9 +82,12 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
 
     return as_json(
         {
-            "experiment": ", ".join(dict.fromkeys(task["experiment"] for task in tasks)),
+            "experiment": ", ".join(experiments),
             "rows": sorted(rows, key=rank),
             "tasks": tasks,
+            "across": [entry for entry in across if entry is not None],
+            "choices": choices,
+            "published": published,
             "incomplete": list_state("incomplete"),
             "failed": list_state("failed"),
             "notes": notes,

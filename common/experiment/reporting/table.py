@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from common.experiment.reporting.across import with_many_tasks
+from common.experiment.reporting.across_section import (
+    average_headline,
+    average_table,
+    remarks_across,
+)
+from common.experiment.reporting.cell import (
+    align,
+    shorten,
+    write_estimate,
+    write_mean,
+    write_percent,
+)
 from common.experiment.reporting.row import BASELINES, Row
 
 SELECTION_TITLES = {
@@ -25,14 +38,24 @@ def format_table(summary: Mapping[str, Any]) -> str:
         summary: What `summarize` returns.
 
     Returns:
-        Plain text, at most 100 columns wide: by task and selection a table in percent and points,
-        then what failed or is missing.
+        Plain text, at most 100 columns wide: for experiments with several tasks their average, by
+        task and selection a table in percent and points, then what failed or is missing. Of many
+        tasks only the selection `last` is shown.
     """
     lines = [] if summary["rows"] else ["no finished runs"]
+    many = with_many_tasks(summary["across"])
+    for across in summary["across"]:
+        header, cells = average_table(across)
+        for line, name in zip(cells, shorten(across["tasks"]), strict=False):
+            line[0] = name
+        lines += [f"{across['experiment']}: {average_headline(across)}", ""]
+        lines += [*align([header, *cells]), *remarks_across(across), ""]
     for task in summary["tasks"]:
         lines += [f"{task['experiment']}: {task['task']}", ""]
         for selection, rows in sections_of(summary, task).items():
-            lines += [selection_title(selection), *_align([HEADER, *map(row_cells, rows)])]
+            if selection != "last" and task["experiment"] in many:
+                continue
+            lines += [selection_title(selection), *align([HEADER, *map(row_cells, rows)])]
             lines += [*remarks_on(rows), ""]
     lines += wrong_with(summary)
     printable = ["".join(c if c.isprintable() else " " for c in line) for line in lines]
@@ -44,7 +67,7 @@ def wrong_with(summary: Mapping[str, Any]) -> list[str]:
     """Lists what failed, is missing, or is odd.
 
     Args:
-        summary: What `summarize` returns, with or without `figures` in each task.
+        summary: What `summarize` returns, with or without figures.
 
     Returns:
         A sentence for each run that is not done, each note, and each figure that is missing.
@@ -55,55 +78,20 @@ def wrong_with(summary: Mapping[str, Any]) -> list[str]:
         for run in summary[state]
     ]
     wrong += summary["notes"]
-    return wrong + [
-        f"{task['task']}: no figure {name}: {figure['reason']}"
+    figures = [
+        (task["task"], name, figure)
         for task in summary["tasks"]
         for name, figure in task.get("figures", {}).items()
+    ]
+    figures += [
+        (across["experiment"], "accuracy_by_task", across.get("figure", {}))
+        for across in summary["across"]
+    ]
+    return wrong + [
+        f"{place}: no figure {name}: {figure['reason']}"
+        for place, name, figure in figures
         if "reason" in figure
     ]
-
-
-def _align(table: Sequence[Sequence[str]]) -> list[str]:
-    """Aligns columns; a first cell that is too wide gets a line of its own."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    widths[0] = min(widths[0], 100 - 2 * (len(widths) - 1) - sum(widths[1:]))
-    lines = []
-    for name, *cells in table:
-        rest = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths[1:], strict=True))
-        if len(name) > widths[0]:
-            lines.append(name)
-            name = ""
-        lines.append(f"{name.ljust(widths[0])}  {rest}".rstrip())
-    return lines
-
-
-def write_percent(value: float | None, sign: str = "") -> str:
-    """Writes a share in percent.
-
-    Args:
-        value: A share, or None.
-        sign: `+` to write the sign of positive numbers.
-
-    Returns:
-        The percentage with one digit, or a dash.
-    """
-    return "-" if value is None else f"{100 * value:{sign}.1f}"
-
-
-def write_estimate(found: Mapping[str, Any] | None, sign: str = "") -> str:
-    """Writes a mean and its interval, in percent or points.
-
-    Args:
-        found: Something with `mean` and `ci95`, or None.
-        sign: `+` to write the sign of positive numbers.
-
-    Returns:
-        Such as `48.7 [44.1, 53.0]`, or a dash.
-    """
-    if found is None:
-        return "-"
-    ends = ", ".join(write_percent(end, sign) for end in found["ci95"] or ())
-    return write_percent(found["mean"], sign) + (f" [{ends}]" if ends else "")
 
 
 def row_cells(row: Row) -> list[str]:
@@ -116,12 +104,10 @@ def row_cells(row: Row) -> list[str]:
         One text for each column of `HEADER`, in percent and points.
     """
     accuracy = row["target_accuracy"]
-    interval = accuracy["ci95"]
-    half = f" ± {write_percent((interval[1] - interval[0]) / 2)}" if interval else ""
     return [
         row["name"],
         str(row["n"]),
-        write_percent(accuracy["mean"]) + half,
+        write_mean(accuracy),
         write_percent(accuracy["sd"]),
         write_estimate(row["difference_from_source_only"], "+"),
         write_estimate(row["gap_covered"]),

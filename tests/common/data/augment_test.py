@@ -1,5 +1,6 @@
 """Tests of the augmentations."""
 
+import inspect
 import itertools
 from functools import partial
 
@@ -7,9 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from common.data import augment
-from common.data.augment import make_augment, shift
+from common.data.augment import make_augment
+from common.data.augmentation.crop import shift
+from common.training.batch import make_assemble
 
 PIXELS = 2
 DISTANCES = list(itertools.product(range(-PIXELS, PIXELS + 1), repeat=2))
@@ -102,6 +106,123 @@ def test_options_that_cannot_be_are_refused_under_their_key(options, sentence):
         make_augment({"shift": options}, "config.data.strong_augment")
 
 
+WRONG = {"probability": 1.5, "fill": -0.1, "pixels": True, "area": 0.5, "ratio": [2, 1]}
+WRONG |= {"degrees": 200, "scale": [0, 1], "shear": 90, "translate": 2, "side": [0.5, 1.5]}
+WRONG |= {"brightness": -1, "contrast": "1", "saturation": None, "hue": 0.6, "sigma": [-1, 1]}
+WRONG |= {"number": 1.5, "magnitude": 10, "random_magnitude": 1, "operations": ["invert"]}
+WRONG |= {"mode": "wrap"}
+
+
+@pytest.mark.parametrize("name", augment.AUGMENTATIONS)
+def test_every_option_of_every_augmentation_is_checked(name):
+    parameters = inspect.signature(augment.AUGMENTATIONS[name]).parameters.values()
+    own = [one for one in parameters if one.kind is one.KEYWORD_ONLY]
+    # The defaults are legal, and those that must be given have legal values of one kind.
+    legal = {"pixels": 1, "probability": 1} | {
+        one.name: one.default for one in own if one.default is not one.empty
+    }
+    legal = {one.name: legal[one.name] for one in own}
+    make_augment({name: legal})
+    for option in legal:
+        value = WRONG[option]
+        with pytest.raises(ValueError, match=rf"^config.data.augment.{name}.{option}") as error:
+            make_augment({name: legal | {option: value}})
+        assert "\n" not in str(error.value)
+
+
+def test_an_augmentation_of_ones_own_is_checked_by_its_annotations(monkeypatch):
+    def spin(key, images, *, times: int, probability: float, note="x"):
+        return images
+
+    monkeypatch.setitem(augment.AUGMENTATIONS, "spin", spin)
+    make_augment({"spin": {"times": 1, "probability": 0.5, "note": 3}})
+    for options, sentence in (
+        ({"times": -1, "probability": 0.5}, "spin.times is -1; it must be a whole number"),
+        ({"times": 1, "probability": 2.0}, "spin.probability is 2.0; it must lie in"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            make_augment({"spin": options})
+
+
 def test_an_unknown_augmentation_is_refused():
-    with pytest.raises(ValueError, match="config.data.augment.blur is unknown; legal are shift"):
-        make_augment({"shift": {}, "blur": {}})
+    with pytest.raises(ValueError, match="augment.blurr is unknown; did you mean 'blur'?"):
+        make_augment({"shift": {"pixels": 1, "probability": 1.0}, "blurr": {}})
+
+
+def applied(config):
+    """The order in which a chain applies its augmentations."""
+    calls = []
+
+    def note(name):
+        def own(key, images):
+            calls.append((name, jax.random.key_data(key).tolist()))
+            return images
+
+        return own
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in augment.AUGMENTATIONS:
+            patch.setitem(augment.AUGMENTATIONS, name, note(name))
+        make_augment(config)(KEY, IMAGES)
+    return calls
+
+
+def test_the_order_is_that_of_the_table_unless_it_is_given():
+    chain = ConfigDict({"cutout": {}, "flip": {}, "blur": {}})
+    # A ConfigDict sorts its keys, so their order cannot mean anything.
+    assert [name for name, _ in applied(chain.to_dict())] == ["flip", "blur", "cutout"]
+    assert [name for name, _ in applied({"flip": {}, "cutout": {}, "blur": {}})] == [
+        "flip",
+        "blur",
+        "cutout",
+    ]
+    given = applied(chain.to_dict() | {"order": ["cutout", "blur", "flip"]})
+    assert [name for name, _ in given] == ["cutout", "blur", "flip"]
+
+
+def test_a_key_is_the_names_own_whatever_else_stands_in_the_config():
+    alone = dict(applied({"blur": {}}))
+    both = dict(applied({"blur": {}, "flip": {}, "order": ["flip", "blur"]}))
+    assert alone["blur"] == both["blur"] != both["flip"]
+
+
+@pytest.mark.parametrize(
+    ("order", "sentence"),
+    [
+        (["flip"], r"augment.order is \['flip'\]; it must name all of flip, blur"),
+        (["flip", "flip", "blur"], "augment.order names 'flip' twice"),
+        (["flip", "blur", "cutout"], "augment.order names 'cutout'; legal are flip, blur"),
+        ("flip", "augment.order is 'flip'; it must be a list of flip, blur"),
+    ],
+)
+def test_an_order_that_is_none_is_refused(order, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        make_augment({"flip": {}, "blur": {}, "order": order})
+
+
+def test_weak_and_strong_views_show_the_same_example_by_draws_of_their_own():
+    options = {"shift": {"pixels": PIXELS, "probability": 1.0}}
+    config = {"augment": options, "strong_augment": options}
+    views = ("image", "strong_image", "index")
+    assemble = make_assemble(config, {"source": views, "target": views})
+    tables = {
+        role: {
+            "maximum": jnp.float32(1),
+            "mean": jnp.zeros((1, 1, 1, 1)),
+            "train": jnp.arange(400),
+            "label": jnp.zeros(400, jnp.int32),
+        }
+        for role in ("source", "target")
+    }
+    drawn = {role: jax.random.permutation(KEY, 400) for role in tables}
+    stored = {role: IMAGES[drawn[role]] for role in tables}
+    batch = jax.jit(assemble)(tables, drawn, stored, KEY)
+    found = [
+        find_distances(stored[role], batch[role][field])
+        for role in ("source", "target")
+        for field in ("image", "strong_image")
+    ]
+    # Two draws agree in one of 25 pictures by chance.
+    for one, other in itertools.combinations(found, 2):
+        same = np.mean([a == b for a, b in zip(one, other, strict=True)])
+        assert same == pytest.approx(1 / 25, abs=0.04)

@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from common.data.task import load_task
 from common.data.stream import Stream
 from common.data.table import make_tables
+from common.data.task import load_task
 from tests import tiny
 from tests.common.training.population_field_test import make_probe
 

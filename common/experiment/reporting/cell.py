@@ -1,0 +1,133 @@
+"""Numbers and text as cells, and cells as tables, for Markdown and for a terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+
+def write_percent(value: float | None, sign: str = "") -> str:
+    """Writes a share in percent.
+
+    Args:
+        value: A share, or None.
+        sign: `+` to write the sign of positive numbers.
+
+    Returns:
+        The percentage with one digit, or a dash.
+    """
+    return "-" if value is None else f"{100 * value:{sign}.1f}"
+
+
+def write_estimate(found: Mapping[str, Any] | None, sign: str = "") -> str:
+    """Writes a mean and its interval, in percent or points.
+
+    Args:
+        found: Something with `mean` and `ci95`, or None.
+        sign: `+` to write the sign of positive numbers.
+
+    Returns:
+        Such as `48.7 [44.1, 53.0]`, or a dash.
+    """
+    if found is None:
+        return "-"
+    ends = ", ".join(write_percent(end, sign) for end in found["ci95"] or ())
+    return write_percent(found["mean"], sign) + (f" [{ends}]" if ends else "")
+
+
+def write_mean(found: Mapping[str, Any] | None) -> str:
+    """Writes a mean and half of its interval, in percent.
+
+    Args:
+        found: Something with `mean` and `ci95`, or None.
+
+    Returns:
+        Such as `76.2 ± 5.1`, or a dash.
+    """
+    if found is None:
+        return "-"
+    interval = found["ci95"]
+    half = f" ± {write_percent((interval[1] - interval[0]) / 2)}" if interval else ""
+    return write_percent(found["mean"]) + half
+
+
+def write_p_value(value: float | None) -> str:
+    """Writes a p value.
+
+    Args:
+        value: The p value, or None.
+
+    Returns:
+        Two significant digits, what is too small for them as `< 0.0001`, or a dash.
+    """
+    if value is None:
+        return "-"
+    return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
+
+
+def shorten(tasks: Sequence[str]) -> list[str]:
+    """Names tasks by the last parts of their domains.
+
+    Args:
+        tasks: Such as `tfds:amazon_reviews/books>tfds:amazon_reviews/dvd`.
+
+    Returns:
+        Such as `books → dvd`; where that does not tell the tasks apart, their whole names. What is
+        longer than 48 letters is cut.
+    """
+    short = [
+        " → ".join(domain.replace(":", "/").rpartition("/")[2] for domain in task.split(">"))
+        for task in tasks
+    ]
+    names = short if len(set(short)) == len(tasks) else [t.replace(">", " → ") for t in tasks]
+    return [name if len(name) <= 48 else f"{name[:47]}…" for name in names]
+
+
+def escape(value: Any) -> str:
+    """Makes text mean nothing to Markdown.
+
+    Args:
+        value: Anything.
+
+    Returns:
+        Its text in one line.
+    """
+    return re.sub(r"([\\`*|<\[\]])", r"\\\1", " ".join(str(value).split()))
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+    """Writes a table in Markdown.
+
+    Args:
+        header: Names of the columns.
+        rows: Cells of each line; their text is escaped.
+
+    Returns:
+        Lines, with an empty one before and after.
+    """
+    lines = [[escape(cell) for cell in line] for line in (header, *rows)]
+    lines.insert(1, ["---"] * len(header))
+    return ["", *(f"| {' | '.join(line)} |" for line in lines), ""]
+
+
+def align(table: Sequence[Sequence[str]]) -> list[str]:
+    """Aligns the columns of a table for a terminal.
+
+    Args:
+        table: Lines of cells.
+
+    Returns:
+        Lines of at most 100 letters where all columns but the first leave room for that; a first
+        cell that is too wide gets a line of its own.
+    """
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    widths[0] = min(widths[0], 100 - 2 * (len(widths) - 1) - sum(widths[1:]))
+    lines = []
+    for name, *cells in table:
+        rest = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths[1:], strict=True))
+        if len(name) > widths[0]:
+            lines.append(name)
+            name = ""
+        lines.append(f"{name.ljust(widths[0])}  {rest}".rstrip())
+    return lines

@@ -1,0 +1,138 @@
+"""How the numbers of a report came about: the protocol in words, and the settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from common.experiment.reporting.cell import escape, markdown_table, write_percent
+from common.experiment.reporting.row import Row
+from common.experiment.reporting.summary import join_numbers
+
+# Settings that the protocol names in words.
+NAMED_SETTINGS = {
+    "num_steps": "steps",
+    "data.batch_size": "examples of each domain in a batch",
+    "model.name": "network",
+    "model.normalization": "normalisation",
+    "optimizer.name": "optimizer",
+    "optimizer.learning_rate": "learning rate",
+    "optimizer.ema_decay": "decay of the averaged weights",
+}
+
+
+def describe_protocol(task: Mapping[str, Any], rows: Sequence[Row]) -> str:
+    """Says in one paragraph how the numbers came about.
+
+    Args:
+        task: A task of `summary.json`.
+        rows: Its rows at the last step.
+
+    Returns:
+        The paragraph, in Markdown.
+    """
+    settings = {key: [value] for key, value in task["shared_settings"].items()}
+    settings |= {key: list(own.values()) for key, own in task["differing_settings"].items()}
+    values = [
+        f"{text} {' or '.join(dict.fromkeys(map(str, settings[key])))}"
+        for key, text in NAMED_SETTINGS.items()
+        if key in settings
+    ]
+    fixed = len(task["split_seeds"]) == 1 and len(task["seeds"]) > 1
+    varied = ["the initial weights", "the batches"]
+    if not fixed and task["task"].rpartition(">")[2] not in task["drawn_domains"]:
+        varied.append("the split of the target")
+    varied += [f"the examples of {name}" for name in task["drawn_domains"]]
+    data = "All seeds share one data set: the intervals say nothing about other data."
+    if task["drawn_domains"]:
+        data = "The intervals hold for further draws of these domains, not for other domains."
+    errors = [f"{row['name']} {write_percent(row['binomial_standard_error'])}" for row in rows]
+    sights = [f"{row['name']} {row['sees_target']}" for row in rows]
+    seen = "were also seen in training, without labels" if task["target_test_seen"] else "unseen"
+    sentences = [
+        "The rule of the main table was fixed beforehand: last, the weights after the last step.",
+        "source_val takes the step of the highest accuracy on held-out source examples; those "
+        "within one standard error count as equal, and the latest is taken.",
+        "oracle takes the step by the target's validation labels, which nobody who adapts has.",
+        f"{join_numbers('Seed', task['seeds'])}: a seed changes {', '.join(varied[:-1])} and "
+        f"{varied[-1]}. "
+        "Rows share all of that, so differences are paired by seed; a seed that one row "
+        "lacks is dropped from the pair.",
+        "Intervals are 95 % t intervals over seeds, from 20 seeds on BCa bootstrap intervals. Gap "
+        "covered is a ratio of means; its interval is a bootstrap over seeds, too narrow for few.",
+        data,
+        f"Binomial standard error of one run, in points: {', '.join(errors)}.",
+        f"Settings: {', '.join(values)}.",
+        f"The target's test examples in training: {seen} "
+        f"(target_test_seen {str(task['target_test_seen']).lower()}).",
+        f"What rows see of the target: {', '.join(sights)}.",
+        f"Commit {', '.join(task['commits'])}; hardware {', '.join(task['hardware'])}; versions "
+        f"{', '.join(task['versions'])}.",
+    ]
+    return escape(" ".join(sentences))
+
+
+def list_shared_settings(tasks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Lists the settings that several tasks share, and those in which they differ.
+
+    Args:
+        tasks: Tasks of `summary.json`.
+
+    Returns:
+        Lines of Markdown.
+    """
+    every = [task["shared_settings"] for task in tasks]
+    keys = sorted({key for own in every for key in own} - {"source", "target"})
+    written = {key: [json.dumps(own[key]) if key in own else "-" for own in every] for key in keys}
+    shared = {key: every[0][key] for key in keys if len(set(written[key])) == 1}
+    lines = _fold("The same in all rows of all tasks", shared)
+    differing = [key for key in keys if key not in shared]
+    if not differing:
+        return lines
+    table = [
+        [task["task"], *(written[key][index] for key in differing)]
+        for index, task in enumerate(tasks)
+    ]
+    title = "Settings of tasks; a dash where the rows of a task differ"
+    folded = ["", *markdown_table(["task", *differing], table), "</details>", ""]
+    return [*lines, f"<details><summary>{title}</summary>", *folded]
+
+
+def list_settings(task: Mapping[str, Any]) -> list[str]:
+    """Lists the settings in which the rows of a task differ, and those that they share.
+
+    Args:
+        task: A task of `summary.json`.
+
+    Returns:
+        Lines of Markdown.
+    """
+    shared = _fold("The same in all rows", task["shared_settings"])
+    return [*differing_settings(task), *shared]
+
+
+def differing_settings(task: Mapping[str, Any]) -> list[str]:
+    """Lists the settings in which the rows of a task differ.
+
+    Args:
+        task: A task of `summary.json`.
+
+    Returns:
+        A table in Markdown; no line where no setting differs.
+    """
+    differing = task["differing_settings"]
+    if not differing:
+        return []
+    names = list(next(iter(differing.values())))
+    table = [
+        [key, *("-" if own[name] is None else json.dumps(own[name]) for name in names)]
+        for key, own in differing.items()
+    ]
+    return markdown_table(["setting", *names], table)
+
+
+def _fold(title: str, settings: Mapping[str, Any]) -> list[str]:
+    """Lists settings where a click shows them."""
+    listed = [f"    {key} = {json.dumps(own)}" for key, own in settings.items()]
+    return [f"<details><summary>{title}</summary>", "", *listed, "", "</details>", ""]
