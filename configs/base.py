@@ -92,7 +92,7 @@ def get_config() -> Any:
     # none, or binary | log | tf_idf | unit_length | standardize joined by "+": steps that inputs go
     # through, fitted on the source's training rows
     config.data.scaling = "none"
-    config.data.augment = ConfigDict()  # {name: options}, every domain and row alike
+    config.data.augment = ConfigDict()  # {name: options}, see docs/data.md; every row alike
     config.data.strong_augment = ConfigDict()  # for methods that need strong_image
     # Domains that are read from files:
     config.data.size = 0  # height and width of pictures; 0: as they are
