@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Num
+from jaxtyping import Int
 
 
 class Examples(NamedTuple):
     """All examples of a domain, before they are split.
 
     Attributes:
-        images: Pictures as stored, channels last, or vectors.
-        labels: Class numbers.
-        classes: Names of the classes; domains are compared by these.
+        images: Pictures as stored, channels last, or vectors: an array, or a store, which has
+            `shape` and `dtype` and gives an array for `images[rows]`.
+        labels: Class numbers; negative where an example has no label.
+        classes: Names of the classes; domains are compared by these. Empty without any label.
         maximum: The largest value that a stored picture can have; 1 for vectors.
-        splits: Disjoint rows for `train`, `val` and `test`, of a domain that is published or drawn
-            with splits of its own; None: drawn at random by the run's split seed.
+        splits: Disjoint rows for those of `train`, `val` and `test` that a domain is published or
+            drawn with; the others, or all for None, are drawn at random by the run's split seed.
     """
 
-    images: Num[np.ndarray, "example *shape"]
+    images: Any
     labels: Int[np.ndarray, "example"]
     classes: tuple[str, ...]
     maximum: float

@@ -1,5 +1,7 @@
 """Tests of how stored examples become inputs: in training as in evaluation."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,7 +44,7 @@ def expected_inputs(member, role):
     """Returns log-scaled tf-idf of all examples, less the mean of the source's training split."""
     logs = {role: np.log1p(own.examples.images * 1.0) for role, own in TASKS[member].items()}
     known = logs["source"][TASKS[member]["source"].splits["train"]]
-    transformer = TfidfTransformer().fit(known)
+    transformer: Any = TfidfTransformer().fit(known)
     mean = transformer.transform(known).toarray().mean(0)
     return transformer.transform(logs[role]).toarray() - mean
 

@@ -56,7 +56,7 @@ RANDOM = np.asarray(jax.random.uniform(KEY, (3, 6, 5, 3)))
 MIXED = np.concatenate(
     [
         RANDOM,
-        np.broadcast_to(np.float32([0, 0.5, 1]).reshape(3, 1, 1, 1), RANDOM.shape),
+        np.broadcast_to(np.asarray([0, 0.5, 1], np.float32).reshape(3, 1, 1, 1), RANDOM.shape),
         np.broadcast_to(RANDOM[:1, :, :, :1], RANDOM[:1].shape),
         np.rint(RANDOM[:1]),
     ]
