@@ -54,7 +54,7 @@ def test_the_papers_protocol_is_its_own():
     assert (optimizer.name, optimizer.learning_rate, optimizer.momentum) == ("sgd", 0.01, 0.9)
     assert (optimizer.schedule, optimizer.gamma, optimizer.power) == ("inverse_power", 10, 0.75)
     assert config.model.normalization == "none"
-    assert (config.data.size, config.data.fit, config.data.center) == (28, "center", "source")
+    assert (config.data.size, config.data.fit, config.data.center) == (28, "center", "none")
     term = config.alignment.domain_adversarial
     assert (term.strength, term.schedule, term.gamma) == (1.0, "ramp", 10.0)
     assert (tuple(term.hidden), term.scale_discriminator) == ((100,), False)
