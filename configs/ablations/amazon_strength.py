@@ -2,7 +2,8 @@
 
 Every candidate is trained on one seed, none of those of `configs/amazon_reviews.py`, and scored by
 reverse validation, as in the DANN paper: the target as labelled by the run trains a network back,
-and its accuracy on the source is the score. The report names the best candidate of each pair.
+and its accuracy on the source is the score. The report names the best candidate of each pair, and
+the best mean over the pairs.
 
     python launch.py sweep --config=configs/ablations/amazon_strength.py
 """
@@ -18,6 +19,7 @@ def get_config(argument: str = ""):
     config = amazon_reviews.get_config(argument)
     config.experiment = "amazon_strength"
     config.evaluation.reverse_validation = True
+    config.evaluation.retrained_head = False
     return config
 
 
