@@ -19,13 +19,14 @@ MAIN_CONFIG = str(Path(__file__).parent / "configs" / "digits.py")
 USAGE = """usage: python launch.py          train and compare the rows of the embedded benchmark
        python launch.py train  --config=FILE[:ARGUMENT] [--config.KEY=VALUE] [--workdir=FOLDER]
        python launch.py sweep  --config=FILE [--config.KEY=VALUE] [--workdir=FOLDER]
-       python launch.py report FOLDER...
+       python launch.py report FOLDER... [--output=FOLDER]
        python launch.py prepare --dataset=NAME[,NAME] [--manual_dir=FOLDER] [--data_dir=FOLDER]
        python launch.py list   [methods|datasets|models|scores] [--data_dir=FOLDER]
 exit codes: 0 done; 1 a run failed; 2 wrong usage or config; 75 stopped by a signal, saved: run the
 same command again to go on"""
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "File with get_config(argument).")
+_OUTPUT = flags.DEFINE_string("output", None, "Folder of the report; FOLDER/report by default.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs; config.runtime.workdir.")
 
 
@@ -95,7 +96,8 @@ def report(arguments: list[str]) -> None:
             f"report needs folders such as runs/digits, not {missing or 'none'}"
         )
     with outcome.refusing():
-        written = report.write_report([Path(folder) for folder in arguments])
+        output = Path(_OUTPUT.value) if _OUTPUT.value else None
+        written = report.write_report([Path(folder) for folder in arguments], output)
     print(report.format_table(written.summary))
     print(f"report: {written.path}")
 

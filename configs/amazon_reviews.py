@@ -16,10 +16,10 @@ minibatches of 100 reviews of each domain and averaged weights; the adversary is
 begins at 0, updates of one review of each domain at rate 0.001, a constant strength that multiplies
 the discriminator's update too; its weights are those of the selection source_val.
 
-How settings came about: features, network, discriminator and rates were set by hand in a prototype,
-on reverse validation of four pairs and the test reviews of books to DVDs; afterwards six settings
-were seen once on the test reviews of all twelve. The strength of each row, one for all pairs, is the
-best of four by reverse validation, the mean over the twelve pairs
+How settings came about: features, network, discriminator and rates were set by hand in a
+prototype, on reverse validation of four pairs and the test reviews of books to DVDs; afterwards six
+settings were seen once on the test reviews of all twelve. The strength of each row, one for all
+pairs, is the best of four by reverse validation, the mean over the twelve pairs
 (`configs/ablations/amazon_strength.py`, seed 0, docs/results.md). The paper chooses for each pair;
 200 reviews give one pair's score a standard error of 2.5 points.
 """
@@ -108,7 +108,9 @@ PROTOCOLS = {"modern": _set_modern, "paper": _set_paper}
 def sweep(add, argument=""):
     """Adds every row with every seed for all twelve pairs, or for the one in the argument."""
     chosen = base.parse(argument, source="", target="", protocol="modern")
-    pairs = [(chosen["source"], chosen["target"])] if argument and chosen["source"] else PAIRS
+    # A pair that lacks one of its two products is refused with the first run.
+    is_one = chosen["source"] or chosen["target"]
+    pairs = [(chosen["source"], chosen["target"])] if is_one else PAIRS
     for source, target in pairs:
         for method in ROWS:
             for seed in SEEDS:

@@ -120,13 +120,13 @@ def get_config() -> Any:
     config.init_from = ConfigDict()
     config.init_from.run = ""  # folder of a finished run to start from
     config.init_from.include = ".*"  # full-match pattern of the parameters to take over
-    config.init_from.selection = "last"  # last | source_val: which of the run's weights
+    config.init_from.selection = "last"  # last | source_val | …: which of the run's weights
 
     config.evaluation = ConfigDict()
     config.evaluation.every = 200  # steps
     # True: train back from the target's predicted labels too, and score by the source's accuracy
     config.evaluation.reverse_validation = False
-    # True: also score a linear support vector machine, fitted to the source, as the last layer
+    # True: also score a linear support vector machine in the place of the last layer
     config.evaluation.retrained_head = False
 
     config.runtime = ConfigDict()  # nothing below changes what a run is

@@ -56,6 +56,8 @@ def get_config(argument: str = ""):
 
 def sweep(add, argument=""):
     """Adds every row with every seed, for the folders in the argument."""
+    folders = base.parse(argument, source="", target="")
     for method in ROWS:
         for seed in SEEDS:
-            add(f"{argument},method={method}", {"seed": seed})
+            named = f"source={folders['source']},target={folders['target']},method={method}"
+            add(named, {"seed": seed})

@@ -38,6 +38,7 @@ def launch(*words):
         (["sweep", DIGITS + ":method=dann"], "'method=dann' is no argument of this config"),
         (["sweep", DIGITS, "--config.data.batch_size=1000"], "has 900 examples"),
         (["report"], "report needs folders such as"),
+        (["sweep", DIGITS, "--output=docs"], "--output is a flag of report, not of sweep"),
         (["report", "nowhere"], "not nowhere"),
         (["report", "docs"], "no run is in docs; name a folder of runs"),
         (["list", "modles"], "the kind to list is 'modles'; did you mean 'models'?"),
@@ -104,3 +105,7 @@ def test_sweep_reports_and_an_override_reaches_the_rows_that_have_its_key(tmp_pa
     assert "fewer than three seeds" not in done.stdout
     assert (tmp_path / "tiny" / "report" / "report.md").is_file()
     assert "3 runs, 0 to train" in launch(*words).stdout
+    elsewhere = tmp_path / "docs" / "tiny"
+    done = launch("report", str(tmp_path / "tiny"), f"--output={elsewhere}")
+    assert done.stdout.endswith(f"report: {elsewhere / 'report.md'}\n")
+    assert (elsewhere / "figures" / "accuracy_by_method.png").is_file()

@@ -76,11 +76,6 @@ def check_population(configs: Sequence[Config], make_method: MakeMethod) -> None
                 f"config.model.name is {model!r}, which takes pictures; the examples of "
                 f"config.source {config['source']!r} have shape {shape}: use 'mlp'"
             )
-        if config["evaluation"]["reverse_validation"] and "target_labelled" in config["domains"]:
-            raise ValueError(
-                "config.evaluation.reverse_validation scores rows that see no target label, and "
-                "config.domains names target_labelled: set it to False"
-            )
         parse_scaling(data["scaling"], shape)
         methods = [make_method(own, classes) for own in configs]
         sizes = {

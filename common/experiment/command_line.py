@@ -24,10 +24,15 @@ from common.experiment.outcome import (
 from common.legal import check_keys, suggest
 
 # What a user may write; absl has more, which are about its own logging.
-FLAGS = ("config", "workdir", "dataset", "manual_dir", "data_dir", "help")
+FLAGS = ("config", "workdir", "output", "dataset", "manual_dir", "data_dir", "help")
 
 # Flags that would be ignored by the other verbs.
-VERBS_OF = {"dataset": ("prepare",), "manual_dir": ("prepare",), "data_dir": ("prepare", "list")}
+VERBS_OF = {
+    "output": ("report",),
+    "dataset": ("prepare",),
+    "manual_dir": ("prepare",),
+    "data_dir": ("prepare", "list"),
+}
 
 # What the text of a flag must be, by the type of the config's value.
 KINDS = {

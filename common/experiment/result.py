@@ -12,7 +12,7 @@ from common.data.domain import Domain
 from common.experiment import checkpoint, folder, resume, selection
 from common.experiment.outcome import writing
 from common.experiment.retrained_head import head_inputs, retrain_head
-from common.method import Method, Outputs
+from common.method import LABELLED, Method, Outputs
 from common.training.batch import ROLE_OF_DOMAIN
 from common.training.optimizer import paths_of
 from common.training.population import Program
@@ -151,11 +151,20 @@ def _retrain_head(
     """Scores one member with a support vector machine as its last layer."""
     head = jax.tree.map(lambda leaf: leaf[member], evaluated_variables_of(state)["params"])
     activation = config["model"]["task_head"].get("activation", "relu")
-    inputs, labels = {}, {}
-    for role, split in (("source", "train"), ("source", "val"), ("target", "test")):
+
+    def read(role: str, split: str) -> tuple[np.ndarray, np.ndarray]:
         features = np.asarray(program.outputs(state, tables, role, split).features[member])
-        inputs[split] = head_inputs(head["task_head"], features, activation)
-        labels[split] = task[role].examples.labels[task[role].splits[split]]
+        labels = task[role].examples.labels[task[role].splits[split]]
+        return head_inputs(head["task_head"], features, activation), labels
+
+    # The machine learns from what the run's own head learned from.
+    train = [read(ROLE_OF_DOMAIN[name], "train") for name in config["domains"] if name in LABELLED]
+    parts = {
+        "train": tuple(np.concatenate(own) for own in zip(*train, strict=True)),
+        "val": read("source", "val"),
+        "test": read("target", "test"),
+    }
+    inputs, labels = ({part: own[index] for part, own in parts.items()} for index in (0, 1))
     classes = task["source"].examples.classes
     return retrain_head(inputs, labels, len(classes), config["seed"])
 

@@ -29,7 +29,7 @@ def expand(file: str, config: Any, resolve: Callable[[Any], Config]) -> list[Con
         resolve: Applies the command line's changes, which win over the grid's, and resolves.
 
     Returns:
-        Resolved configs.
+        Resolved configs, each once: the command line may make runs of the grid equal.
 
     Raises:
         ValueError: An argument for a file that has a grid of its own, a file that raises, or a
@@ -55,7 +55,7 @@ def expand(file: str, config: Any, resolve: Callable[[Any], Config]) -> list[Con
         module.sweep(add, *([argument] if takes_argument else []))
     if not runs:
         raise ValueError(f"the sweep of {path} adds no run")
-    return runs
+    return list({(folder.run_folder(run), folder.run_id(run)): run for run in runs}.values())
 
 
 def pack(configs: Sequence[Config]) -> list[list[Config]]:

@@ -1,5 +1,7 @@
 """Tests of the configs of prepared data and of folders: every run of every grid resolves."""
 
+import re
+
 import pytest
 
 from common.experiment import check, folder
@@ -104,3 +106,21 @@ def test_class_maps_are_values_of_a_config():
     config.data.update(class_map.CIFAR_AND_STL)
     check.check_values(folder.resolve(config))
     assert len(config.data.classes) == 9
+
+
+@pytest.mark.parametrize(
+    ("module", "argument", "said"),
+    [
+        (amazon_reviews, "target=dvd", "source is ''"),
+        (amazon_reviews, "source=dvd", "target is ''"),
+        (digits, "protocol=modern", "source is ''"),
+        (digits, "source=mnist", "target is ''"),
+        (image_folder, "source=a,target=b,method=dann", "'method=dann' is no argument"),
+    ],
+)
+def test_a_sweep_refuses_an_argument_that_it_would_ignore(module, argument, said):
+    def add(argument="", changes=None):
+        module.get_config(argument)
+
+    with pytest.raises(ValueError, match=re.escape(said)):
+        module.sweep(add, argument)

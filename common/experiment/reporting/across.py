@@ -109,9 +109,11 @@ def _compare(
             base = _reference(name, method, list(accuracy))
             if base is None or method_of(name) in BASELINES:
                 continue
-            differences = np.subtract(accuracy[name], accuracy[base])
+            pairs = [_differences(own[name], own[base]) for own in by_task.values()]
+            if not all(pairs):
+                continue
             # Equal means whose seeds were added in another order are no win.
-            values = differences.round(statistics.RANK_DECIMALS).tolist()
+            values = np.round([np.mean(own) for own in pairs], statistics.RANK_DECIMALS).tolist()
             entries.append(
                 {
                     "row": name,
@@ -150,16 +152,25 @@ def _reference(name: str, method: str, names: Sequence[str]) -> str | None:
     return rows[0] if len(rows) == 1 else None
 
 
+def _differences(row: Row, other: Row) -> list[float]:
+    """Subtracts the accuracies of another row, over the seeds that share their data."""
+    values, base = (
+        {
+            (seed, data): value
+            for seed, data, value in zip(
+                *(own["target_accuracy"][key] for key in ("seeds", "data", "values")), strict=True
+            )
+        }
+        for own in (row, other)
+    )
+    return [values[key] - base[key] for key in values if key in base]
+
+
 def _superior(by_task: Table, row: str, other: str) -> float | None:
     """Returns the probability that a row is superior; None where a task has too few seeds."""
-    chances = []
-    for own in by_task.values():
-        values, base = (
-            dict(zip(accuracy["seeds"], accuracy["values"], strict=True))
-            for accuracy in (own[row]["target_accuracy"], own[other]["target_accuracy"])
-        )
-        shared = sorted(values.keys() & base.keys())
-        chances.append(statistics.win_probability([values[s] - base[s] for s in shared]))
+    chances = [
+        statistics.win_probability(_differences(own[row], own[other])) for own in by_task.values()
+    ]
     known = [chance for chance in chances if chance is not None]
     return statistics.probability_of_superiority(known) if len(known) == len(chances) else None
 

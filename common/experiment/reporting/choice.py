@@ -108,6 +108,7 @@ def _judge(row: str, rows: Mapping[str, RunsBySeed], scores: Mapping[str, float]
         "regret": test[best] - test[row],
         "oracle": {
             "accuracy": test[row],
+            "accuracies": test,
             "row": best,
             "row_accuracy": test[best],
             "chosen_by": split,
@@ -168,6 +169,23 @@ def choice_cells(choice: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _one_for_all(experiment: str, choices: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Says which row of a method has the highest mean score over tasks that have the same rows."""
+    rows = list(choices[0]["scores"])
+    if any(set(choice["scores"]) != set(rows) for choice in choices):
+        return []
+    means = {row: float(np.mean([choice["scores"][row] for choice in choices])) for row in rows}
+    row, _ = _pick(means)
+    right = [choice["oracle"]["accuracies"].get(row) for choice in choices]
+    if None in right:
+        return []
+    listed = ", ".join(f"{name} {score:.4f}" for name, score in means.items())
+    return [
+        f"{experiment}: one row for all tasks would be {row}, by the mean score ({listed}); it is "
+        f"right on {write_percent(float(np.mean(right)))} % on average."
+    ]
+
+
 def remarks_on_choices(choices: Sequence[Mapping[str, Any]]) -> list[str]:
     """Says what must be known beside the choices.
 
@@ -175,7 +193,8 @@ def remarks_on_choices(choices: Sequence[Mapping[str, Any]]) -> list[str]:
         choices: `choices` of `summary.json`.
 
     Returns:
-        Sentences: averages over tasks, ties, rows without a score, and unequal seeds.
+        Sentences: averages over tasks, the best row for all tasks, ties, rows without a score, and
+        unequal seeds.
     """
     remarks = []
     for experiment, method in dict.fromkeys((c["experiment"], c["method"]) for c in choices):
@@ -193,6 +212,7 @@ def remarks_on_choices(choices: Sequence[Mapping[str, Any]]) -> list[str]:
                 f"{experiment}: the chosen rows of {method} are right on {chosen} % on average "
                 f"over {len(own)} tasks, those that target labels choose on {best} %."
             )
+            remarks += _one_for_all(experiment, own)
     for choice in choices:
         place = f"{choice['task']}, {choice['method']}"
         if choice["tied"]:

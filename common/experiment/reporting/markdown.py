@@ -26,7 +26,10 @@ from common.experiment.reporting.row import BASELINES, Row
 from common.experiment.reporting.run_record import is_number
 from common.experiment.reporting.table import (
     HEADER,
+    NO_LABELS,
+    label_free_table,
     remarks_on,
+    remarks_without_labels,
     row_cells,
     sections_of,
     selection_title,
@@ -88,6 +91,9 @@ def write_markdown(summary: Mapping[str, Any]) -> str:
         sections = sections_of(summary, task)
         lines += [_headline(sections["last"], chosen)]
         lines += (_short_section if is_short else _section)(task, sections, compared)
+    for task in summary["unlabelled"]:
+        lines += [f"## {escape(task['experiment'])}: {escape(task['task'])}", ""]
+        lines += [f"{NO_LABELS.capitalize()}.", "", *_label_free(task["rows"])]
     lines += ["## What is missing or went wrong", ""]
     lines += [f"- {escape(text)}" for text in wrong_with(summary)] or ["Nothing."]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
@@ -155,10 +161,17 @@ def _selection_section(selection: str, rows: Sequence[Row]) -> list[str]:
 
 def _details(task: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
     """Writes what is known without labels, the cost, and each class."""
-    lines = ["### Without target labels", *_label_free_table(rows)]
-    lines += ["Means over seeds at the last step: what a choice may be based on.", ""]
+    lines = ["### Without target labels", *_label_free(rows)]
     lines += ["### Cost", *markdown_table(COST_HEADER, map(_cost_cells, rows))]
     return [*lines, *_class_section(task, rows)]
+
+
+def _label_free(rows: Sequence[Row]) -> list[str]:
+    """Writes what is known without labels."""
+    header, *cells = label_free_table(rows)
+    remarks = [f" Rows {escape(remark)}." for remark in remarks_without_labels(rows)]
+    said = "Means over seeds at the last step: what a choice may be based on."
+    return [*markdown_table(header, cells), said + "".join(remarks), ""]
 
 
 def _headline(rows: Sequence[Row], chosen: Sequence[str]) -> str:
@@ -185,20 +198,6 @@ def _cost_cells(row: Row) -> list[str]:
     if row["milliseconds_per_step"] is not None:
         written[3] = f"{row['milliseconds_per_step']:.1f}"
     return [row["name"], row["sees_target"], *written]
-
-
-def _label_free_table(rows: Sequence[Row]) -> list[str]:
-    """Shows what is known of each row without target labels, at the last step."""
-    scores = sorted({name for row in rows for name in row["scores"]})
-    cells = [
-        [row["name"], write_percent(row["source_val_accuracy"])]
-        + [
-            f"{value:.3f}" if is_number(value := row["scores"].get(name)) else "-"
-            for name in scores
-        ]
-        for row in rows
-    ]
-    return markdown_table(("method", "source validation accuracy", *scores), cells)
 
 
 def _class_section(task: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:

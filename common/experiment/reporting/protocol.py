@@ -42,7 +42,7 @@ def describe_protocol(task: Mapping[str, Any], rows: Sequence[Row]) -> str:
     fixed = len(task["split_seeds"]) == 1 and len(task["seeds"]) > 1
     varied = ["the initial weights", "the batches"]
     if not fixed and task["task"].rpartition(">")[2] not in task["drawn_domains"]:
-        varied.append("the split of the target")
+        varied.append("the splits of source and target")
     varied += [f"the examples of {name}" for name in task["drawn_domains"]]
     data = "All seeds share one data set: the intervals say nothing about other data."
     if task["drawn_domains"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,29 +15,39 @@ from common.experiment.reporting.run_record import ACCURACY, Run, RunsBySeed, is
 
 CONFUSION = "oracle/target_test_confusion"
 # Rows are listed in this order, all other methods in between.
-FIRST_METHODS = ("source_only_blind", "source_only", "statistics_only", "dann")
+FIRST_METHODS = ("source_only", "statistics_only", "dann")
 LAST_METHODS = ("train_on_both", "train_on_target")
-BASELINES = (*FIRST_METHODS[:3], *LAST_METHODS)
+BASELINES = (*FIRST_METHODS[:2], *LAST_METHODS)
+# Terms that make the target's predictions sure and diverse, which scores of such take for skill.
+CONFIDENCE_TERMS = ("minimum_class_confusion",)
+SPLIT_SEED = "data.split_seed"
 # What differs between the seeds of one row, or names the run.
-NOT_SETTINGS = re.compile(r"experiment|method|seed|data\.split_seed|data\.\w+\.seed")
+NOT_SETTINGS = re.compile(
+    r"experiment|method|seed|data\.split_seed|data\.\w+\.seed"
+    # These measure a run and change none of its weights.
+    r"|evaluation\.(reverse_validation|retrained_head)"
+)
 # What a row and its baseline may differ in.
-OWN_SETTINGS = ("package", "domains", "alignment.", "optimizer.groups.", "init_from.")
+OWN_SETTINGS = (
+    *("package", "domains", "alignment.", "adaptation.", "optimizer.groups.", "init_from."),
+)
 
 Row = dict[str, Any]
 
 
-def group_by_task(runs: Iterable[Run]) -> dict[tuple[str, str], list[Run]]:
+def group_by_task(runs: Iterable[Run], state: str = "done") -> dict[tuple[str, str], list[Run]]:
     """Groups the finished runs.
 
     Args:
         runs: All runs.
+        state: `done`, or `unlabelled` for those whose target has no labels.
 
     Returns:
         Finished runs by experiment and task.
     """
     groups: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
-        if run.state == "done":
+        if run.state == state:
             experiment = str(run.result.get("experiment", run.folder.parent.name))
             groups.setdefault((experiment, run.result["task"]), []).append(run)
     return groups
@@ -71,7 +82,7 @@ def _differing(settings: Iterable[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def rows_of(group: Sequence[Run]) -> tuple[dict[str, dict[int, Run]], list[str]]:
+def rows_of(group: Sequence[Run]) -> tuple[dict[str, dict[int, Run]], list[Run]]:
     """Sorts the runs of one task into rows.
 
     Runs of one method whose settings differ are different rows, named by what differs.
@@ -80,21 +91,86 @@ def rows_of(group: Sequence[Run]) -> tuple[dict[str, dict[int, Run]], list[str]]
         group: Finished runs of one task.
 
     Returns:
-        Runs by seed, by the row's name, in the order of the rows; and the names of runs that
-        were there before.
+        Runs by seed, by the row's name, in the order of the rows; and the runs that have the row
+        and the seed of another.
     """
     rows: dict[str, dict[int, Run]] = {}
     repeated = []
     for method in sorted({run.result["method"] for run in group}, key=_method_order):
-        runs = [(run, _flatten(run.config)) for run in group if run.result["method"] == method]
+        runs = [
+            (run, _flatten(run.config) | _split(run, group))
+            for run in group
+            if run.result["method"] == method
+        ]
         differing = _differing(own for _, own in runs)
         runs.sort(key=lambda pair: [_value_order(pair[1].get(key)) for key in differing])
         for run, own in runs:
             settings = _short_settings({key: own.get(key) for key in differing})
             row = rows.setdefault(", ".join([method, *settings]), {})
-            repeated += [run.name] if run.result["seed"] in row else []
+            repeated += [run] if run.result["seed"] in row else []
             row.setdefault(run.result["seed"], run)
     return rows, repeated
+
+
+def _split(run: Run, group: Sequence[Run]) -> dict[str, Any]:
+    """Says what splits a run's data, where that is not one seed for all runs."""
+    seed = _split_seed(run)
+    if len({_split_seed(other) for other in group}) == 1:
+        return {}
+    return {SPLIT_SEED: "own" if seed == run.result["seed"] else seed}
+
+
+def _split_seed(run: Run) -> Any:
+    return part_of(run.config, "data", dict).get("split_seed")
+
+
+def data_of(run: Run) -> str:
+    """Identifies the data of a run: its examples, their labels, and how they are split.
+
+    Args:
+        run: A finished run.
+
+    Returns:
+        A text that is equal for runs that can be paired.
+    """
+    labels = part_of(run.result, "oracle", dict)
+    return json.dumps(
+        [
+            _split_seed(run),
+            part_of(run.result, "fingerprints", dict),
+            {key: own for key, own in labels.items() if key.endswith("/labels")},
+        ],
+        sort_keys=True,
+    )
+
+
+def data_digest(run: Run) -> str:
+    """Shortens `data_of`.
+
+    Args:
+        run: A finished run.
+
+    Returns:
+        Sixteen characters.
+    """
+    return hashlib.sha256(data_of(run).encode()).hexdigest()[:16]
+
+
+def with_same_data(runs: RunsBySeed, others: RunsBySeed) -> RunsBySeed:
+    """Keeps the runs that can be paired with others: those of the same seed and data.
+
+    Args:
+        runs: Runs of a row by seed.
+        others: Those of another row.
+
+    Returns:
+        Some of `runs`.
+    """
+    return {
+        seed: run
+        for seed, run in runs.items()
+        if seed in others and data_of(run) == data_of(others[seed])
+    }
 
 
 def _method_order(method: str) -> tuple[int, int, str]:
@@ -134,8 +210,9 @@ def method_of(name: str) -> str:
 def reference_of(name: str, method: str, members: Mapping[str, RunsBySeed]) -> str | None:
     """Names the row of a method with which another row can be compared.
 
-    It must have the row's own network, data, optimizer and length. Of several such rows of the
-    method, it is the one whose distinguishing settings are the row's own.
+    It must have the row's own network, data, optimizer and length, and a run to pair with one of
+    the row. Of several such rows of the method, it is the one whose distinguishing settings are
+    the row's own.
 
     Args:
         name: The row to compare.
@@ -145,7 +222,11 @@ def reference_of(name: str, method: str, members: Mapping[str, RunsBySeed]) -> s
     Returns:
         A row's name, or None where there is none or more than one.
     """
-    flat = {row: _settings(runs) for row, runs in members.items() if method_of(row) == method}
+    flat = {
+        row: _settings(runs)
+        for row, runs in members.items()
+        if method_of(row) == method and with_same_data(runs, members[name])
+    }
     own = _settings(members[name])
     flat = {
         row: settings
@@ -243,7 +324,8 @@ def make_row(name: str, selection: str, members: Mapping[str, RunsBySeed]) -> Ro
         for method in ("source_only", "statistics_only", "train_on_target")
         if (row := reference_of(name, method, members)) not in (None, name)
     }
-    others = {method: values_of(members[row], selection) for method, row in references.items()}
+    bases = {method: with_same_data(members[row], runs) for method, row in references.items()}
+    others = {method: values_of(own, selection) for method, own in bases.items()}
     difference, over_statistics = (
         statistics.paired_difference(accuracy, others.get(method, {}))
         for method in ("source_only", "statistics_only")
@@ -253,9 +335,8 @@ def make_row(name: str, selection: str, members: Mapping[str, RunsBySeed]) -> Ro
         gap = statistics.gap_covered(accuracy, others["source_only"], others["train_on_target"])
 
     confusions, change = confusions_of(runs, selection), None
-    if "source_only" in references:
-        base = confusions_of(members[references["source_only"]], selection)
-        change = class_change(confusions, base)
+    if "source_only" in bases:
+        change = class_change(confusions, confusions_of(bases["source_only"], selection))
     examples = median(matrix.sum() for matrix in confusions.values())
     return {
         "name": name,
@@ -268,6 +349,7 @@ def make_row(name: str, selection: str, members: Mapping[str, RunsBySeed]) -> Ro
             "ci95": statistics.confidence_interval(values),
             "values": values,
             "seeds": list(accuracy),
+            "data": [data_digest(runs[seed]) for seed in accuracy],
         },
         "binomial_standard_error": statistics.binomial_standard_error(mean, int(examples or 0)),
         "difference_from_source_only": difference and difference._asdict(),
@@ -279,6 +361,29 @@ def make_row(name: str, selection: str, members: Mapping[str, RunsBySeed]) -> Ro
         else None,
         "per_class_change": None if change is None else statistics.finite_mean(change),
         "step": median(values_of(runs, selection, "step").values()),
+        "source_val_accuracy": _mean(values_of(runs, selection, "source_val_accuracy").values()),
+        "scores": _scores(runs, selection),
+        **_describe_row(runs),
+    }
+
+
+def make_unlabelled_row(name: str, runs: RunsBySeed, selection: str = "last") -> Row:
+    """Summarizes one row whose target has no labels.
+
+    Args:
+        name: The row's name.
+        runs: Its runs by seed.
+        selection: Name of the selection.
+
+    Returns:
+        What is known without labels.
+    """
+    return {
+        "name": name,
+        "method": method_of(name),
+        "selection": selection,
+        "n": len(runs),
+        "seeds": sorted(runs),
         "source_val_accuracy": _mean(values_of(runs, selection, "source_val_accuracy").values()),
         "scores": _scores(runs, selection),
         **_describe_row(runs),
@@ -324,6 +429,9 @@ def _describe_row(runs: RunsBySeed) -> Row:
     if pace and members and is_number(batch):
         rate = 1000 * members * batch * len(domains) / pace
     return {
+        "rewards_confidence": any(
+            term in part_of(first.config, "alignment", dict) for term in CONFIDENCE_TERMS
+        ),
         "sees_target": "pictures and labels" if "target_labelled" in domains else sees,
         "parameters": part_of(first.result, "parameters", dict),
         "milliseconds_per_step": pace,

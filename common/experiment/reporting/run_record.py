@@ -23,7 +23,8 @@ class Run(NamedTuple):
     Attributes:
         folder: The run folder.
         name: The run id.
-        state: `done`, `failed` or `incomplete`.
+        state: `done`; `unlabelled` where it is done and its target has no labels to compare
+            predictions with; `failed` or `incomplete`.
         reason: Why it is not done; empty when it is.
         config: The resolved config, empty where it cannot be read.
         about: `config.json` without the config: commit, versions, starts.
@@ -154,8 +155,9 @@ def _read_run(folder: Path) -> Run:
     elif problems and records:
         problems.append(f"its last record is of step {records[-1]['step']}")
     elif not problems:
-        problems = _problems(result)
-        state = "incomplete" if problems else "done"
+        is_labelled = part_of(result, "oracle", dict).get("labelled_test_examples") != 0
+        problems = _problems(result, is_labelled)
+        state = "incomplete" if problems else "done" if is_labelled else "unlabelled"
     if state == "done":
         chosen, good = result["selections"], {}
         for name, value in chosen.items():
@@ -178,13 +180,11 @@ def _failure(path: Path) -> str:
     return reason if "step" in reason else f"{reason} (step {failure.get('step')})"
 
 
-def _problems(result: Mapping[str, Any]) -> list[str]:
+def _problems(result: Mapping[str, Any], is_labelled: bool) -> list[str]:
     """Says what a result lacks to stand in a table."""
     kinds = {"task": str, "method": str, "seed": int, "selections": dict}
     lacking = [name for name, kind in kinds.items() if not isinstance(result.get(name), kind)]
-    if part_of(result, "oracle", dict).get("labelled_test_examples") == 0:
-        return ["done, but its target has no labels to compare predictions with"]
-    if not lacking and not _is_selection(result["selections"].get("last")):
+    if is_labelled and not lacking and not _is_selection(result["selections"].get("last")):
         lacking = [f"an accuracy in [0, 1] as {ACCURACY} of the selection last"]
     return [f"result.json lacks {name}" for name in lacking]
 

@@ -15,8 +15,10 @@ from common.experiment.reporting.row import (
     _settings,
     group_by_task,
     make_row,
+    make_unlabelled_row,
     method_of,
     rows_of,
+    with_same_data,
 )
 from common.experiment.reporting.run_record import Run, RunsBySeed, is_number, part_of
 
@@ -34,15 +36,20 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
 
     Returns:
         The content of `summary.json`: `rows` (selection `last` first, `oracle` last), `tasks`,
-        `across` for experiments with several tasks, `choices`, `published`, `incomplete`, `failed`
-        and `notes`.
+        `unlabelled` for tasks whose target has no labels, `across` for experiments with several
+        tasks, `choices`, `published`, `incomplete`, `failed` and `notes`.
     """
     tasks, rows, notes = [], [], []
     choices, published = [], []
     groups = group_by_task(runs)
     for (experiment, task), group in groups.items():
         members, repeated = rows_of(group)
-        notes += [f"{name}: another folder has the same run; one is used" for name in repeated]
+        notes += [
+            f"{run.name}: another folder has the same run, or one of this row and seed on other "
+            "data; one is used"
+            for run in repeated
+        ]
+        notes += [f"{task}: {note}" for note in _unpaired(members)]
         for run in group:
             notes += [f"{run.name}: {note}" for note in (*run.notes, *warnings_of(run))]
         if not any(method_of(name) == "source_only" for name in members):
@@ -66,6 +73,14 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
         if compared := compare_with_published(task, own):
             published.append({**named, **compared})
 
+    unlabelled = []
+    for (experiment, task), group in group_by_task(runs, "unlabelled").items():
+        members, _ = rows_of(group)
+        named = {"experiment": experiment, "task": task}
+        own = [make_unlabelled_row(name, members[name]) for name in members]
+        unlabelled.append({**named, "rows": own})
+        choices += [{**named, **choice} for choice in choose_settings(members)]
+
     experiments = list(dict.fromkeys(task["experiment"] for task in tasks))
     across = [compare_across(rows, choices, experiment) for experiment in experiments]
 
@@ -82,9 +97,12 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
 
     return as_json(
         {
-            "experiment": ", ".join(experiments),
+            "experiment": ", ".join(
+                dict.fromkeys([*experiments, *(own["experiment"] for own in unlabelled)])
+            ),
             "rows": sorted(rows, key=rank),
             "tasks": tasks,
+            "unlabelled": unlabelled,
             "across": [entry for entry in across if entry is not None],
             "choices": choices,
             "published": published,
@@ -93,6 +111,21 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
             "notes": notes,
         }
     )
+
+
+def _unpaired(members: Mapping[str, RunsBySeed]) -> list[str]:
+    """Names the rows whose runs cannot be paired with those of the first row, for their data."""
+    first, runs = next(iter(members.items()))
+    notes = []
+    for name, others in members.items():
+        paired = with_same_data(others, runs)
+        seeds = sorted(seed for seed in others if seed in runs and seed not in paired)
+        if seeds:
+            notes.append(
+                f"{name} and {first} have other data or splits at {join_numbers('seed', seeds)}, "
+                "so they are not paired"
+            )
+    return notes
 
 
 def _selections(group: Iterable[Run]) -> list[str]:
@@ -158,14 +191,16 @@ def describe_task(group: Sequence[Run], members: Mapping[str, RunsBySeed]) -> di
 
 
 def _drawn_domains(group: Sequence[Run]) -> list[str]:
-    """Names the domains of which not all runs have the same examples."""
-    prints = [part_of(run.result, "fingerprints", dict) for run in group]
-    names = sorted({name for own in prints for name in own if name.endswith("/images")})
-    return [
-        name.removesuffix("/images")
-        for name in names
-        if len(_distinct(own.get(name) for own in prints)) > 1
-    ]
+    """Names the domains whose examples differ between seeds, and only between seeds."""
+    prints = [(run.result["seed"], part_of(run.result, "fingerprints", dict)) for run in group]
+    names = sorted({name for _, own in prints for name in own if name.endswith("/images")})
+    seeds = {seed for seed, _ in prints}
+    drawn = []
+    for name in names:
+        by_seed = {(seed, own.get(name)) for seed, own in prints}
+        if len({value for _, value in by_seed}) > 1 and len(by_seed) == len(seeds):
+            drawn.append(name.removesuffix("/images"))
+    return drawn
 
 
 def _distinct(values: Iterable[Any]) -> list[str]:

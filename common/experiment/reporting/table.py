@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from common.experiment.reporting.across import with_many_tasks
@@ -20,13 +20,18 @@ from common.experiment.reporting.cell import (
     write_percent,
 )
 from common.experiment.reporting.row import BASELINES, Row
+from common.experiment.reporting.run_record import is_number
 
 SELECTION_TITLES = {
     "last": "the weights after the last step",
     "source_val": "best source validation accuracy, the latest of equal ones",
     "oracle": "uses target labels; for comparison only",
+    "retrained_head": "the last step, with a linear support vector machine as the last layer",
 }
 
+NO_LABELS = "the target has no labels, so no accuracy"
+# Of rows whose loss is a relative of the score.
+BIASED = "trained for sure and diverse predictions, which information_maximization rewards as such"
 
 HEADER = ("method", "seeds", "target accuracy", "sd", "minus source_only", "gap covered")
 
@@ -42,7 +47,7 @@ def format_table(summary: Mapping[str, Any]) -> str:
         task and selection a table in percent and points, then what failed or is missing. Of many
         tasks only the selection `last` is shown.
     """
-    lines = [] if summary["rows"] else ["no finished runs"]
+    lines = [] if summary["rows"] or summary["unlabelled"] else ["no finished runs"]
     many = with_many_tasks(summary["across"])
     for across in summary["across"]:
         header, cells = average_table(across)
@@ -57,10 +62,47 @@ def format_table(summary: Mapping[str, Any]) -> str:
                 continue
             lines += [selection_title(selection), *align([HEADER, *map(row_cells, rows)])]
             lines += [*remarks_on(rows), ""]
+    for task in summary["unlabelled"]:
+        lines += [f"{task['experiment']}: {task['task']} ({NO_LABELS})", ""]
+        lines += [*align(label_free_table(task["rows"])), *remarks_without_labels(task["rows"]), ""]
     lines += wrong_with(summary)
     printable = ["".join(c if c.isprintable() else " " for c in line) for line in lines]
     folded = [textwrap.wrap(line, 100) if len(line) > 100 else [line] for line in printable]
     return "\n".join(part for parts in folded for part in parts).rstrip()
+
+
+def label_free_table(rows: Sequence[Row]) -> list[list[str]]:
+    """Shows what is known of each row without target labels, at the last step.
+
+    Args:
+        rows: Rows of one task.
+
+    Returns:
+        The header and a line a row.
+    """
+    scores = sorted({name for row in rows for name in row["scores"]})
+    cells = [
+        [row["name"], str(row["n"]), write_percent(row["source_val_accuracy"])]
+        + [
+            f"{value:.3f}" if is_number(value := row["scores"].get(name)) else "-"
+            for name in scores
+        ]
+        for row in rows
+    ]
+    return [["method", "seeds", "source validation accuracy", *scores], *cells]
+
+
+def remarks_without_labels(rows: Iterable[Row]) -> list[str]:
+    """Says of which rows the scores say less.
+
+    Args:
+        rows: Rows of one task.
+
+    Returns:
+        Sentences without a full stop.
+    """
+    biased = [row["name"] for row in rows if row["rewards_confidence"]]
+    return [f"{BIASED}: {', '.join(biased)}"] if biased else []
 
 
 def wrong_with(summary: Mapping[str, Any]) -> list[str]:
@@ -131,7 +173,7 @@ def sections_of(summary: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str
     return sections
 
 
-def remarks_on(rows: Iterable[Row]) -> list[str]:
+def remarks_on(rows: Sequence[Row]) -> list[str]:
     """Says what must be known beside a table.
 
     Args:
@@ -152,7 +194,10 @@ def remarks_on(rows: Iterable[Row]) -> list[str]:
         "negative transfer, the interval of the difference lies below 0": worse,
         "minus statistics_only": over_statistics,
     }
-    return [f"{text}: {', '.join(names)}" for text, names in said.items() if names]
+    remarks = [f"{text}: {', '.join(names)}" for text, names in said.items() if names]
+    if {row["selection"] for row in rows} == {"information_maximization"}:
+        remarks += remarks_without_labels(rows)
+    return remarks
 
 
 def selection_title(selection: str) -> str:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from common.data.domain import fingerprint
+from common.data.fingerprint import fingerprint
 from common.data.task import load_task
 from common.experiment import folder, report, sweep
 from common.experiment.outcome import Stopped, StopRequest, UsageError

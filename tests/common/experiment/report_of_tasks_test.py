@@ -112,7 +112,7 @@ def test_keys_that_others_read_stay(many):
     assert summary == many[1].summary
     assert summary.keys() == {
         *("experiment", "rows", "tasks", "incomplete", "failed", "notes"),
-        *("across", "choices", "published"),
+        *("across", "choices", "published", "unlabelled"),
     }
     assert summary["across"][0]["average"] == {
         "source_only": pytest.approx(0.63),
@@ -171,7 +171,7 @@ def test_settings_that_differ_between_tasks_are_told(many, tmp_path):
 def test_choices_and_published_numbers_reach_the_report(tmp_path, monkeypatch):
     draw_text_alone(monkeypatch)
     experiment = tmp_path / "mnist_to_mnist_m"
-    task = ("tfds:mnist", "tfds:mnist_m")
+    task = ("tfds:mnist", "tfds:mnist_m/published")
     list(write_task(experiment, task, ("source_only",)))
     for strength, score in ((0.1, 0.91), (1.0, 0.95)):
         for seed in SEEDS:

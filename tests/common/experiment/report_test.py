@@ -11,7 +11,7 @@ from PIL import Image
 
 from common.experiment import report
 from common.experiment.reporting import drawing
-from tests.made_up_runs import row_of, summarize, write_lines
+from tests.made_up_runs import SEEDS, row_of, summarize, write_lines, write_run
 
 
 def test_report_files_are_written(written):
@@ -36,7 +36,10 @@ def test_report_states_its_protocol(written):
     text = written[1].path.read_text()
     for part in (
         *("weights after the last step", "Seeds 100 to 103", "t intervals over seeds"),
-        *("the initial weights, the batches and the split of the target", "share one data set"),
+        *(
+            "the initial weights, the batches and the splits of source and target",
+            "share one data set",
+        ),
         *("Binomial standard error of one run, in points: source_only 2.5", "steps 700"),
         *("abc123", "A processor (2 x cpu)", "jax 0.10.2", "target_test_seen false"),
         *("source_only nothing", "dann pictures", "train_on_target pictures and labels"),
@@ -258,3 +261,36 @@ def test_module_starts_fast():
     code = f"import sys, common.experiment.report; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def leave_out_target_labels(experiment, scores):
+    """Makes finished runs those of a target without labels."""
+    for path in experiment.glob("*/result.json"):
+        result = json.loads(path.read_text())
+        last = {"step": 700, "source_val_accuracy": 0.75}
+        if path.parent.name in scores:
+            last["score/reverse_validation"] = scores[path.parent.name]
+        result |= {"selections": {"last": last}, "oracle": {"labelled_test_examples": 0}}
+        path.write_text(json.dumps(result))
+
+
+def test_a_target_without_labels_has_a_report_of_what_is_known(experiment):
+    for seed in SEEDS:
+        write_run(experiment, "dann", seed, 0.5, strength=1.0)
+    scores = {f"dann-seed{seed}-{own}": own / 2 for seed in SEEDS for own in (0.3, 1.0)}
+    leave_out_target_labels(experiment, scores)
+    made = report.write_report([experiment])
+    (task,) = made.summary["unlabelled"]
+    assert [(row["name"], row["n"]) for row in task["rows"]] == [
+        ("source_only", 4),
+        ("dann, strength=0.3", 4),
+        ("dann, strength=1.0", 4),
+        ("train_on_target", 4),
+    ]
+    assert made.summary["rows"] == [] and made.summary["incomplete"] == []
+    (choice,) = made.summary["choices"]
+    assert (choice["row"], choice["oracle"]) == ("dann, strength=1.0", None)
+    for text in (made.path.read_text(), report.format_table(made.summary)):
+        assert "target has no labels, so no accuracy" in text
+        assert "dann, strength=1.0" in text and "75.0" in text and "0.500" in text
+    assert "no finished runs" not in report.format_table(made.summary).lower()

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from common.experiment import folder
+from common.data.task import load_task
+from common.experiment import folder, result
 from common.experiment.outcome import StopRequest
 from common.experiment.retrained_head import head_inputs, retrain_head
 from common.experiment.run import train_population
@@ -80,3 +81,28 @@ def test_a_run_has_it_as_a_selection_of_its_own(tmp_path):
             assert own["step"] == 20
             assert 0 <= own["oracle/target_test_accuracy"] <= 1
     assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize(
+    ("method", "learned"),
+    [
+        ("source_only", ["source"]),
+        ("dann", ["source"]),
+        ("train_on_target", ["target"]),
+        ("train_on_both", ["source", "target"]),
+    ],
+)
+def test_the_machine_learns_from_what_the_head_learned_from(tmp_path, monkeypatch, method, learned):
+    seen = {}
+
+    def remember(inputs, labels, num_classes, seed):
+        seen.update(labels)
+        return {"source_val_accuracy": 1.0}
+
+    monkeypatch.setattr(result, "retrain_head", remember)
+    changes = {"evaluation.retrained_head": True, "num_steps": 20}
+    config = tiny(tmp_path, method, **changes)
+    train_population([config], make_method, StopRequest())
+    task = load_task(config)
+    labels = [task[role].examples.labels[task[role].splits["train"]] for role in learned]
+    np.testing.assert_array_equal(seen["train"], np.concatenate(labels))

@@ -8,7 +8,7 @@ import pytest
 
 from common.data.stream import Stream
 from common.experiment import folder
-from common.experiment.outcome import Stopped, StopRequest, UsageError
+from common.experiment.outcome import Stopped, StopRequest
 from common.experiment.reverse_validation import reverse_accuracy
 from common.experiment.run import train_population
 from tests import tiny
@@ -126,7 +126,9 @@ def test_a_run_folder_holds_the_score_where_it_is_asked_for(tmp_path):
     assert digests[:2] == digests[2:]
 
 
-def test_rows_with_target_labels_are_refused(tmp_path):
-    config = tiny_config(tmp_path, "train_on_target", **{"evaluation.reverse_validation": True})
-    with pytest.raises(UsageError, match="config.evaluation.reverse_validation scores rows that"):
-        train_population([config], make_method, StopRequest())
+def test_a_row_with_target_labels_in_a_scored_sweep_has_no_score(tmp_path):
+    changes = {"evaluation.reverse_validation": True, "num_steps": 20}
+    config = tiny_config(tmp_path, "train_on_target", **changes)
+    train_population([config], make_method, StopRequest())
+    result = json.loads((folder.run_folder(config) / "result.json").read_text())
+    assert "score/reverse_validation" not in result["selections"]["last"]

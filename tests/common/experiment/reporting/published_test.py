@@ -3,7 +3,7 @@ import pytest
 
 from common.experiment.reporting import published
 
-MNIST_M = "tfds:mnist>tfds:mnist_m"
+MNIST_M = published.MNIST_M
 # DANN / plain network / linear support vector machine, as the paper's table 1 has them.
 TABLE_1 = (
     "B→D .784/.790/.799 · B→E .733/.747/.748 · B→K .779/.778/.769 · D→B .723/.720/.743 · "

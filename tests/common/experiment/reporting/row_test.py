@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from common.experiment import report
-from common.experiment.reporting.row import milliseconds_per_step
+from common.experiment.reporting.row import milliseconds_per_step, reference_of, rows_of
 from tests.made_up_runs import ACCURACY, SEEDS, make_confusion, row_of, summarize, write_run
 
 
@@ -211,3 +211,78 @@ def test_outrun_discriminator_and_warnings_of_runs_are_told(experiment):
     notes = summarize(experiment)["notes"]
     assert f"{folder.name}: half is missing" in notes
     assert any("outruns the discriminator" in note for note in notes)
+
+
+def change(run, name, **parts):
+    """Changes parts of a file of a run folder; a mapping is added to, all else is replaced."""
+    path = run / name
+    content = json.loads(path.read_text())
+    for key, value in parts.items():
+        old = content.get(key)
+        content[key] = {**old, **value} if isinstance(old, dict) else value
+    path.write_text(json.dumps(content))
+
+
+def runs_of(experiment, method):
+    return sorted(experiment.glob(f"{method}-*"))
+
+
+def test_runs_on_other_data_are_not_paired(experiment):
+    for run in experiment.glob("*-seed*"):
+        change(run, "result.json", fingerprints={"digits/images": "before"})
+    for run in runs_of(experiment, "dann")[:2]:
+        change(run, "result.json", fingerprints={"digits/images": "after"})
+    summary = summarize(experiment)
+    difference = row_of(summary, "dann")["difference_from_source_only"]
+    assert difference["seeds"] == [102, 103]
+    said = "dann and source_only have other data or splits at seeds 100, 101, so they are not"
+    assert any(said in note for note in summary["notes"])
+    # The seeds did not draw these examples: somebody changed them.
+    assert summary["tasks"][0]["drawn_domains"] == []
+
+
+def test_labels_of_other_data_are_other_data(experiment):
+    for run in runs_of(experiment, "dann"):
+        change(run, "result.json", oracle={"digits/labels": "other"})
+    assert row_of(summarize(experiment), "dann")["difference_from_source_only"] is None
+
+
+def test_examples_that_seeds_draw_are_paired(experiment):
+    for run in experiment.glob("*-seed*"):
+        seed = json.loads((run / "result.json").read_text())["seed"]
+        change(run, "result.json", fingerprints={"digits/images": f"of {seed}"})
+    summary = summarize(experiment)
+    assert row_of(summary, "dann")["difference_from_source_only"]["n"] == 4
+    assert summary["tasks"][0]["drawn_domains"] == ["digits"]
+
+
+def test_runs_on_another_split_are_a_row_of_their_own(experiment):
+    for seed, accuracy in zip(SEEDS, (0.1, 0.1, 0.1, 0.1), strict=True):
+        run = write_run(experiment, "dann", seed, accuracy, strength=0.31)
+        settings = json.loads((run / "config.json").read_text())["config"]
+        settings["data"]["split_seed"] = 7
+        settings["alignment"]["domain_adversarial"]["strength"] = 0.3
+        change(run, "config.json", config=settings)
+    summary = summarize(experiment)
+    assert row_of(summary, "dann, split_seed=7")["difference_from_source_only"] is None
+    assert row_of(summary, "dann, split_seed=own")["difference_from_source_only"]["n"] == 4
+
+
+def test_a_split_that_all_runs_share_is_no_setting_of_a_row(experiment):
+    for run in experiment.glob("*-seed*"):
+        settings = json.loads((run / "config.json").read_text())["config"]
+        settings["data"]["split_seed"] = SEEDS[0]
+        change(run, "config.json", config=settings)
+    assert row_of(summarize(experiment), "dann")["difference_from_source_only"]["n"] == 4
+
+
+def test_options_of_a_method_and_of_its_scoring_do_not_cost_the_baseline(experiment):
+    for run in runs_of(experiment, "dann"):
+        settings = json.loads((run / "config.json").read_text())["config"]
+        settings["adaptation"] = {"rate": 2}
+        settings["evaluation"] = {"reverse_validation": True, "retrained_head": True}
+        change(run, "config.json", config=settings)
+    runs = [run for run in report.read_runs([experiment]) if run.state == "done"]
+    members, _ = rows_of(runs)
+    assert list(members) == ["source_only", "dann", "train_on_target"]
+    assert reference_of("dann", "source_only", members) == "source_only"
