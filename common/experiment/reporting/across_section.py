@@ -9,6 +9,7 @@ from common.experiment.reporting.across import CHOSEN
 from common.experiment.reporting.cell import (
     escape,
     markdown_table,
+    shorten,
     write_estimate,
     write_p_value,
     write_percent,
@@ -165,15 +166,18 @@ def write_across(
         lines += [f"![average]({figure['file']})", "", escape(figure["reading"]), ""]
     header, cells = average_table(across)
     table = markdown_table(header, cells)
-    for index, task in enumerate(across["tasks"]):
-        name = escape(task)
-        table[index + 3] = table[index + 3].replace(name, f"[{name}](#{anchors[task]})", 1)
+    for index, (task, short) in enumerate(
+        zip(across["tasks"], shorten(across["tasks"]), strict=True)
+    ):
+        link = f"[{escape(short)}](#{anchors[task]})"
+        table[index + 3] = table[index + 3].replace(escape(task), link, 1)
     lines += table
     if across["comparisons"]:
         compared = map(comparison_cells, across["comparisons"])
         lines += ["### Comparisons over tasks", *markdown_table(COMPARISON_HEADER, compared)]
     lines += [f"{escape(remark)}  " for remark in remarks_across(across)]
-    if across["superiority"]:
+    known = [value for own in across["superiority"].values() for value in own.values()]
+    if any(value is not None for value in known):
         lines += ["", "### Probability that the line's row is superior to the column's"]
         lines += _superiority_table(across["superiority"])
     lines += ["", escape(EXPLANATION), ""]

@@ -43,14 +43,14 @@ def group_by_task(runs: Iterable[Run], state: str = "done") -> dict[tuple[str, s
         state: `done`, or `unlabelled` for those whose target has no labels.
 
     Returns:
-        Finished runs by experiment and task.
+        Finished runs by experiment and task, in the order of these names.
     """
     groups: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         if run.state == state:
             experiment = str(run.result.get("experiment", run.folder.parent.name))
             groups.setdefault((experiment, run.result["task"]), []).append(run)
-    return groups
+    return dict(sorted(groups.items()))
 
 
 def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

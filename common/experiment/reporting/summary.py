@@ -41,6 +41,7 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
     """
     tasks, rows, notes = [], [], []
     choices, published = [], []
+    without_baseline: dict[str, list[str]] = {}
     groups = group_by_task(runs)
     for (experiment, task), group in groups.items():
         members, repeated = rows_of(group)
@@ -53,7 +54,7 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
         for run in group:
             notes += [f"{run.name}: {note}" for note in (*run.notes, *warnings_of(run))]
         if not any(method_of(name) == "source_only" for name in members):
-            notes.append(f"{task}: there is no row source_only to compare with")
+            without_baseline.setdefault(experiment, []).append(task)
         seeds = sorted({run.result["seed"] for run in group})
         named = {"experiment": experiment, "task": task}
         for name in members:
@@ -72,6 +73,11 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
         own = [row for row in rows if named.items() <= row.items() and row["selection"] == "last"]
         if compared := compare_with_published(task, own):
             published.append({**named, **compared})
+
+    for experiment, lacking in without_baseline.items():
+        is_all = len(lacking) == sum(name == experiment for name, _ in groups)
+        places = [experiment] if is_all and len(lacking) > 1 else lacking
+        notes += [f"{place}: there is no row source_only to compare with" for place in places]
 
     unlabelled = []
     for (experiment, task), group in group_by_task(runs, "unlabelled").items():

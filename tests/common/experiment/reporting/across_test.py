@@ -247,7 +247,7 @@ def test_section_links_its_tasks_and_says_the_average():
         in text
     )
     assert "it is better in 5 of 6.**" in text
-    assert "| [a>0](#anchor_0) | 50.0 | 52.0 | 50.0 |" in text
+    assert "| [a → 0](#anchor_0) | 50.0 | 52.0 | 50.0 |" in text
     assert "| average | 63.3 | 64.9 | 50.0 |" in text
     assert "| better than source_only | - | 5 of 6 | 0 of 6 |" in text
     assert "a\\|b" in text
