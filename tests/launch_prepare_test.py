@@ -95,6 +95,20 @@ def test_two_preparations_of_a_set_do_not_collide(manual, tmp_path):
     assert [row.name for row in list_prepared(str(data))] == ["tiny/grey"]
 
 
+def test_a_damaged_set_is_listed_with_its_folder_and_mended_by_the_same_command(manual, tmp_path):
+    data = tmp_path / "data"
+    (tiny.build("grey", data, manual) / "dataset_info.json").unlink()
+    code, out, _ = launch("list", "datasets", f"--data_dir={data}")
+    assert code == 0
+    (line,) = (line for line in out.splitlines() if line.startswith("  tiny/grey 1.2.3  "))
+    assert "NOT READABLE: dataset_info.json is missing (0.4 MiB in " in line
+    assert line.endswith(f" in {data}/tiny/grey/1.2.3)")
+    code, out, error = launch(*prepare(manual, data))
+    assert (code, error) == (0, "")
+    (row,) = list_prepared(str(data))
+    assert row.unreadable == ""
+
+
 def test_several_names_are_prepared_in_turn_and_finished_ones_are_told(manual, tmp_path):
     data = tmp_path / "data"
     tiny.build("grey", data, manual)
@@ -130,6 +144,10 @@ def test_missing_manual_files_are_listed_with_the_instructions_below(manual, tmp
         (["prepare", "--dataset=tiny/grey,mnits"], "no data set 'mnits'; did you mean 'mnist'"),
         (["prepare", "--datset=mnist"], "--datset is no flag; did you mean 'dataset'?"),
         (["train", "--dataset=mnist"], "--dataset is a flag of prepare, not of train"),
+        (
+            ["list", "datasets", "--data_dir=setup.cfg"],
+            "the data folder setup.cfg is a file; name a",
+        ),
         (["sweep", "--data_dir=x"], "not of sweep; write --config.runtime.data_dir"),
     ],
 )

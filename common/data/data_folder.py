@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from common.data.builders.manual import sha256
 from common.data.catalogue import DEFAULT_CONFIGS, check_set
 from common.data.data_name import parse_name, prepare_command, resolve_data_dir
 
@@ -30,6 +31,7 @@ class PreparedSet(NamedTuple):
         file_format: Such as `array_record`; only that one is read.
         splits: Numbers of examples.
         num_bytes: Size on disk.
+        in_order: Whether its records stand in the order in which its builder made them.
         problem: Why it is not complete; empty where it is.
     """
 
@@ -39,6 +41,7 @@ class PreparedSet(NamedTuple):
     file_format: str
     splits: Mapping[str, int]
     num_bytes: int
+    in_order: bool
     problem: str
 
     @property
@@ -59,10 +62,7 @@ def versions_in(folder: Path) -> list[Path]:
         Their folders.
     """
     found = [own for own in _folders(folder) if VERSION.fullmatch(own.name)]
-    return sorted(
-        (own for own in found if (own / "dataset_info.json").is_file()),
-        key=lambda own: [int(number) for number in own.name.split(".")],
-    )
+    return sorted(found, key=lambda own: [int(number) for number in own.name.split(".")])
 
 
 def find_prepared(name: str, data_dir: str) -> PreparedSet:
@@ -100,7 +100,7 @@ def find_prepared(name: str, data_dir: str) -> PreparedSet:
     found = describe(root, versions[-1])
     if found.problem:
         raise ValueError(
-            f"{name} in {found.folder} is not complete ({found.problem}); remove that folder and "
+            f"{name} in {found.folder} is not complete ({found.problem}); remove that folder, or "
             f"prepare it again by: {prepare_command(name, data_dir)}"
         )
     if found.file_format != FORMAT:
@@ -120,8 +120,13 @@ def list_prepared(data_dir: str) -> list[PreparedSet]:
 
     Returns:
         All sets and versions by name, also those that a preparation did not finish.
+
+    Raises:
+        ValueError: The data folder is a file.
     """
     root = resolve_data_dir(data_dir)
+    if root.exists() and not root.is_dir():
+        raise ValueError(f"the data folder {root} is a file; name a folder by --data_dir")
     rows = []
     for folder in _folders(root):
         for place in (folder, *_folders(folder)) if folder.name != "downloads" else ():
@@ -141,46 +146,61 @@ def unfinished_in(folder: Path) -> list[Path]:
     return [own for own in _folders(folder) if own.name.startswith(UNFINISHED)]
 
 
-def describe(root: Path, folder: Path) -> PreparedSet:
+def describe(root: Path, folder: Path, *, hashes: bool = False) -> PreparedSet:
     """Reads the small files of a prepared set and looks at the sizes of the large ones.
 
     Args:
         root: The data folder.
         folder: One version of a set in it.
+        hashes: Whether to compare the content of all files with what was recorded, too.
 
     Returns:
-        What it holds.
+        What it holds, with the first problem that was found.
     """
     name, version = folder.parent.relative_to(root).as_posix(), folder.name
     if version.startswith(UNFINISHED):
         ended = "its preparation was stopped or still runs"
-        return PreparedSet(name, "", folder, "", {}, folder_size(folder), ended)
+        return PreparedSet(name, "", folder, "", {}, folder_size(folder), False, ended)
     sizes = {own.name: own.stat().st_size for own in folder.iterdir() if own.is_file()}
-    row = PreparedSet(name, version, folder, "", {}, sum(sizes.values()), "")
+    row = PreparedSet(name, version, folder, "", {}, sum(sizes.values()), False, "")
+    reading = "dataset_info.json"
     try:
-        info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
-        splits = {own["name"]: _counts(own) for own in info.get("splits", ())}
+        info = json.loads((folder / reading).read_text(encoding="utf-8"))
+        splits = {own["name"]: sum(_counts(own)) for own in info.get("splits", ())}
         row = row._replace(
             file_format=info.get("fileFormat", ""),
-            splits={split: sum(counts) for split, counts in splits.items()},
+            splits=splits,
+            in_order=info.get("disableShuffling") is True,
         )
-        expected = dict.fromkeys(_shard_files(info), None)
-        if (folder / CHECKSUMS).is_file():
-            expected |= json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
-        if "features.json" not in sizes:
-            return row._replace(problem="features.json is missing")
+        expected: dict[str, Any] = dict.fromkeys(("features.json", *_shard_files(info)))
+        if CHECKSUMS in sizes:
+            reading = CHECKSUMS
+            recorded = json.loads((folder / reading).read_text(encoding="utf-8"))
+            expected |= {file: (own["bytes"], own["sha256"]) for file, own in recorded.items()}
+        return row._replace(problem=_compare(folder, sizes, expected, hashes))
+    except FileNotFoundError as error:
+        return row._replace(problem=f"{Path(error.filename).name} is missing")
+    except OSError as error:
+        problem = f"{Path(error.filename).name} cannot be read ({error.strerror})"
+        return row._replace(problem=problem)
     except (KeyError, TypeError, AttributeError, ValueError):
-        return row._replace(problem="its dataset_info.json is damaged")
+        return row._replace(problem=f"its {reading} is damaged")
+
+
+def _compare(
+    folder: Path, sizes: Mapping[str, int], expected: Mapping[str, Any], hashes: bool
+) -> str:
+    """Says which file is missing or not what was recorded."""
     for file, recorded in expected.items():
         if file not in sizes:
-            return row._replace(problem=f"{file} is missing")
+            return f"{file} is missing"
         if not sizes[file]:
-            return row._replace(problem=f"{file} is empty")
-        if recorded and recorded["bytes"] != sizes[file]:
-            return row._replace(
-                problem=f"{file} has {sizes[file]} bytes instead of {recorded['bytes']}"
-            )
-    return row
+            return f"{file} is empty"
+        if recorded and recorded[0] != sizes[file]:
+            return f"{file} has {sizes[file]} bytes instead of {recorded[0]}"
+        if recorded and hashes and recorded[1] != sha256(folder / file):
+            return f"{file} has another content than was written"
+    return ""
 
 
 def folder_size(folder: Path) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import math
 import zlib
@@ -17,9 +16,6 @@ from common.data import moons, synthetic_digits
 from common.data.example import Examples
 from common.legal import check_count, check_name, check_number
 
-# Rows hashed at a time.
-BLOCK = 1024
-
 
 class Domain(NamedTuple):
     """One domain of a run.
@@ -28,11 +24,14 @@ class Domain(NamedTuple):
         name: The name in the config.
         examples: All examples.
         splits: Rows of `examples` for `train`, `val` and `test`.
+        chosen_by_label: Whether labels decided which of its examples are trained on or validated
+            on, as when `config.data.classes` leaves some out.
     """
 
     name: str
     examples: Examples
     splits: Mapping[str, Int[np.ndarray, "row"]]
+    chosen_by_label: bool = False
 
 
 def _load_synthetic_digits(options: Mapping[str, Any]) -> Examples:
@@ -152,27 +151,6 @@ def load_examples(name: str, config: Mapping[str, Any], key: str = "config.sourc
         raise ValueError(f"config.data.{name}: {error}") from error
 
 
-def load_domain(
-    name: str, config: Mapping[str, Any], split_seed: int, key: str = "config.source"
-) -> Domain:
-    """Loads a domain that the project carries or draws, and splits it.
-
-    Args:
-        name: A key of `DOMAINS`.
-        config: `config.data`; the options stand under the domain's name.
-        split_seed: Seed of the random split, where the domain has no splits of its own.
-        key: Where the name stands in the config, for messages.
-
-    Returns:
-        The domain.
-
-    Raises:
-        ValueError: What `load_examples` refuses, or a split that would be empty.
-    """
-    examples = load_examples(name, config, key)
-    return Domain(name, examples, split_drawn(name, examples, config, split_seed))
-
-
 def split_drawn(
     name: str, examples: Examples, config: Mapping[str, Any], seed: int
 ) -> Mapping[str, Int[np.ndarray, "row"]]:
@@ -200,20 +178,3 @@ def split_drawn(
         if not len(rows):
             raise ValueError(f"config.data.{name}: its own split {part} must hold an example")
     return examples.splits
-
-
-def fingerprint(array: Any) -> str:
-    """Hashes an array with its type and shape, a block of rows at a time.
-
-    Args:
-        array: Pictures, however they are stored, or labels; they are hashed apart, so that a
-            target's labels stay apart.
-
-    Returns:
-        The SHA-256 in hexadecimal.
-    """
-    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
-    for start in range(0, array.shape[0], BLOCK):
-        rows = np.arange(start, min(start + BLOCK, array.shape[0]))
-        digest.update(np.ascontiguousarray(array[rows]).tobytes())
-    return digest.hexdigest()

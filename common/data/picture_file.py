@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from common.data.example import Examples
-from common.data.picture import Form, Pictures, adapt, decode_picture, map_in_threads
+from common.data.picture import Form, adapt, decode_picture
+from common.data.picture_store import Pictures, map_in_threads
 
 PARTS = ("train", "val", "test")
 

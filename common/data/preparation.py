@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from common.data.builder import find_builder
+from common.data.builders.manual import sha256
 from common.data.data_folder import (
     CHECKSUMS,
     FORMAT,
@@ -62,7 +63,8 @@ def prepare(name: str, *, manual_dir: str, data_dir: str, show: Show) -> None:
         RunFailed: Another process prepares this set, a package or the network is missing, the disk
             is full, or the builder failed.
     """
-    if manual_dir and not Path(manual_dir).is_dir():
+    manual = os.path.expanduser(manual_dir)
+    if manual and not os.path.isdir(manual):
         raise ValueError(f"--manual_dir is {manual_dir!r}, which is no folder")
     parsed, root = parse_name(name), resolve_data_dir(data_dir)
     builder_class, configs = find_builder(parsed)
@@ -70,10 +72,11 @@ def prepare(name: str, *, manual_dir: str, data_dir: str, show: Show) -> None:
         staging = root / parsed.set / STAGING
         for config in configs:
             with _emptied(staging):
-                builder = builder_class(data_dir=str(staging), config=config or None)
+                with _without_warnings():
+                    builder = builder_class(data_dir=str(staging), config=config or None)
                 final = root / Path(builder.data_dir).relative_to(staging)
                 own = final.parent.relative_to(root).as_posix()
-                _prepare_one(_Task(own, builder, root, final, staging, manual_dir), show)
+                _prepare_one(_Task(own, builder, root, final, staging, manual), show)
 
 
 @contextlib.contextmanager
@@ -89,19 +92,30 @@ def _emptied(staging: Path) -> Iterator[None]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Keeps TFDS from warning of parts that its builders make by their name."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def _prepare_one(task: _Task, show: Show) -> None:
     if task.final.exists():
-        found = describe(task.root, task.final)
+        found = describe(task.root, task.final, hashes=True)
         if not found.problem and found.file_format != FORMAT:
             raise RunFailed(
                 f"{task.name} is there as {found.file_format}, and only {FORMAT} is read here: "
                 f"remove {task.final} or give another --data_dir"
             )
-        problem = found.problem or _verify(task.final)
-        if not problem:
+        if not found.problem:
             show(f"{_summary(found)}: finished before, its files are unchanged")
             return
-        show(f"{task.name} in {task.final} is damaged ({problem}): preparing it again")
+        show(f"{task.name} in {task.final} is damaged ({found.problem}): preparing it again")
     show(f"{task.name}: preparing it in {task.final}")
     _build(task, show)
     built = Path(task.builder.data_dir)
@@ -154,26 +168,12 @@ def _count_records(folder: Path, task: _Task) -> None:
                 )
 
 
-def _hash(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
 def _write_checksums(folder: Path) -> None:
     files = sorted(own for own in folder.iterdir() if own.is_file() and own.name != CHECKSUMS)
-    sums = {own.name: {"bytes": own.stat().st_size, "sha256": _hash(own)} for own in files}
+    sums = {own.name: {"bytes": own.stat().st_size, "sha256": sha256(own)} for own in files}
     partial = folder / f"{CHECKSUMS}.partial"
     partial.write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
     partial.replace(folder / CHECKSUMS)
-
-
-def _verify(folder: Path) -> str:
-    """Says which file is not what was written; nothing where hashes were never recorded."""
-    if not (folder / CHECKSUMS).is_file():
-        return ""
-    recorded = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
-    changed = [file for file, own in recorded.items() if _hash(folder / file) != own["sha256"]]
-    return f"{changed[0]} has another content than was written" if changed else ""
 
 
 def _publish(task: _Task, built: Path) -> None:

@@ -14,7 +14,8 @@ from jaxtyping import Int, Num, UInt8
 from common.data.data_folder import find_prepared
 from common.data.example import Examples
 from common.data.part import choose_parts
-from common.data.picture import ORIENTATION, Form, Pictures, adapt, check_form, decode_picture
+from common.data.picture import ORIENTATION, Form, adapt, check_form, decode_picture
+from common.data.picture_store import Pictures
 from common.data.record import Records, parse_record
 
 PICTURE_MAXIMUM, VECTOR_MAXIMUM = 255.0, 1.0

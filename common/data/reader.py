@@ -50,6 +50,8 @@ READERS: dict[str, Callable[[str, Options], Examples]] = {
     "svmlight": _read_svmlight,
     "npz": _read_npz,
 }
+# Domains whose arrays are kept in memory, besides those in use.
+CACHED = 8
 FORMS = tuple(f"{kind}:..." for kind in READERS)
 
 
@@ -64,6 +66,31 @@ def is_read(name: str) -> bool:
     """
     kind, separator, _ = name.partition(":")
     return bool(separator) and kind in READERS
+
+
+def check_unread(config: Mapping[str, Any]) -> None:
+    """Refuses options that neither domain's kind reads.
+
+    Args:
+        config: The resolved config.
+
+    Raises:
+        ValueError: With the key and the domains that it is for.
+    """
+    data = config["data"]
+    kinds = {role: config[role].partition(":")[0] for role in ("source", "target")}
+    for role, kind in kinds.items():
+        for part, written in data[f"{role}_splits"].items():
+            if written and kind != "tfds":
+                raise ValueError(
+                    f"config.data.{role}_splits.{part} is {written!r}, which is for prepared "
+                    f"domains (tfds:...); config.{role} is {config[role]!r}: leave it empty"
+                )
+    if data["num_features"] and "svmlight" not in kinds.values():
+        raise ValueError(
+            f"config.data.num_features is {data['num_features']}, which is for svmlight:... "
+            f"domains; the task is {config['source']!r} to {config['target']!r}: set it to 0"
+        )
 
 
 def options_of(config: Mapping[str, Any], role: str) -> dict[str, Any]:
@@ -87,7 +114,7 @@ def options_of(config: Mapping[str, Any], role: str) -> dict[str, Any]:
 
 
 # A sweep over many pairs has each domain in several of them.
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=CACHED)
 def read(name: str, options: str) -> Examples:
     """Reads a domain once; runs with equal options share what was read.
 

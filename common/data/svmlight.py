@@ -14,6 +14,7 @@ from common.data.vector import SPLITS, number_classes, number_rows, smallest_typ
 
 SUFFIXES = ("", ".svmlight", ".libsvm", ".txt", ".dat")
 PACKED = (".gz", ".bz2")
+ENDINGS = tuple(suffix + packed for packed in ("", *PACKED) for suffix in SUFFIXES)
 
 # A table is dense; one mistaken index would make it wider than any memory.
 MAX_BYTES = 2**34
@@ -36,8 +37,9 @@ def read_svmlight(path: str, num_features: int = 0) -> Examples:
 
     Args:
         path: A file, which holds all examples; or a folder with some of `train`, `val` and `test`,
-            each bare or with one of the endings `.svmlight`, `.libsvm`, `.txt`, `.dat`; or the
-            beginning of such names, as `reviews/books` for `reviews/books_train.svmlight`.
+            each bare or with one of the endings `.svmlight`, `.libsvm`, `.txt`, `.dat`, then
+            `.gz` or `.bz2` where it is packed; or the beginning of such names, as `reviews/books`
+            for `reviews/books_train.svmlight`.
         num_features: Number of inputs; 0 for one more than the largest index in the files.
 
     Returns:
@@ -86,7 +88,7 @@ def _find_files(place: Path) -> dict[str, Path]:
     folder, prefix = (place, "") if place.is_dir() else (place.parent, f"{place.name}_")
     files = {}
     for part in SPLITS:
-        found = [folder / f"{prefix}{part}{suffix}" for suffix in SUFFIXES]
+        found = [folder / f"{prefix}{part}{suffix}" for suffix in ENDINGS]
         found = [file for file in found if file.is_file()]
         if len(found) > 1:
             names = ", ".join(file.name for file in found)
@@ -101,7 +103,7 @@ def _find_files(place: Path) -> dict[str, Path]:
     there = ", ".join(sorted(file.name for file in place.iterdir())[:5]) or "nothing"
     raise ValueError(
         f"{place} holds none of {', '.join(SPLITS)}, bare or with one of "
-        f"{', '.join(SUFFIXES[1:])}; it holds {there}"
+        f"{', '.join(SUFFIXES[1:])}, packed as {' or '.join(PACKED)} or not; it holds {there}"
     )
 
 

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
 from common.data import reader
+from common.data.arrangement import arrange, check_classes, check_renaming, list_names, lost_rows
+from common.data.data_folder import find_prepared
 from common.data.domain import DOMAINS, Domain, load_examples, split_drawn
 from common.data.example import Examples
+from common.data.part import NONE
 from common.legal import suggest
 
 Config = Mapping[str, Any]
 Rows = Int[np.ndarray, "row"]
-
-# Numbers of examples without a label, and of a class that the task is not about.
-UNLABELLED, DROPPED = -1, -2
-MAX_NAMED = 12
 
 
 def load_task(config: Config) -> dict[str, Domain]:
@@ -38,17 +36,20 @@ def load_task(config: Config) -> dict[str, Domain]:
         trained on too.
 
     Raises:
-        ValueError: Files that are missing or broken, an empty split, labels that are needed and
-            missing, or domains whose classes or picture shapes differ.
+        ValueError: Files that are missing or broken, keys that would be ignored, an empty split,
+            fewer than two classes, labels that are needed and missing, or domains whose classes or
+            picture shapes differ.
     """
     data = config["data"]
+    reader.check_unread(config)
     read = {role: _read(config, role) for role in ("source", "target")}
-    _check_renaming(data["rename_classes"], read)
-    renamed = json.dumps(data["rename_classes"], sort_keys=True)
-    wanted = tuple(data["classes"])
-    source = _arrange(_Same(read["source"]), renamed, wanted, wanted)
-    _check_classes(config, source, _arrange(_Same(read["target"]), renamed, (), ()))
-    target = _arrange(_Same(read["target"]), renamed, source.classes, ())
+    if data["disjoint_halves"]:
+        _check_halves(config)
+    check_renaming(data["rename_classes"], read)
+    renamed, wanted = data["rename_classes"], data["classes"]
+    source = arrange(read["source"], renamed, wanted, must_have=wanted)
+    check_classes(config, source, arrange(read["target"], renamed, ()))
+    target = arrange(read["target"], renamed, source.classes)
     shapes = [examples.images.shape[1:] for examples in (source, target)]
     if shapes[0] != shapes[1]:
         raise ValueError(
@@ -67,11 +68,12 @@ def load_task(config: Config) -> dict[str, Domain]:
             "config.data.transductive with the domain target_labelled would train on test labels; "
             "set it to False"
         )
+    trained = ("train", "val", *["test"] * data["transductive"])
+    splits = dict(task["target"].splits)
     if data["transductive"]:
-        target = task["target"]
-        seen = np.sort(np.concatenate([target.splits["train"], target.splits["test"]]))
-        task["target"] = target._replace(splits={**target.splits, "train": seen})
-    return task
+        splits["train"] = np.sort(np.concatenate([splits["train"], splits["test"]]))
+    chosen = lost_rows(read["target"], target, trained)
+    return {**task, "target": Domain(config["target"], target, splits, chosen)}
 
 
 def _read(config: Config, role: str) -> Examples:
@@ -90,89 +92,8 @@ def _read(config: Config, role: str) -> Examples:
         raise ValueError(f"{key} {name!r}: {error}") from error
 
 
-class _Same:
-    """Examples as the key of a cache: equal to themselves alone."""
-
-    def __init__(self, examples: Examples):
-        self.examples = examples
-
-    def __hash__(self) -> int:
-        return id(self.examples)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.examples is other.examples
-
-
-# Runs of a population share examples by identity, so equal questions need one answer.
-@functools.lru_cache(maxsize=256)
-def _arrange(
-    same: _Same, renamed: str, classes: tuple[str, ...], must_have: tuple[str, ...]
-) -> Examples:
-    """Renames classes, drops those that are not wanted and numbers the rest in order.
-
-    Args:
-        same: The examples.
-        renamed: New names by old name, as JSON.
-        classes: The wanted classes in their order; empty for all, in the order they have.
-        must_have: Those that must occur.
-
-    Returns:
-        The examples; their splits lack the rows of the other classes. Examples without a label
-        stay.
-
-    Raises:
-        ValueError: A class that must occur and does not.
-    """
-    examples, names = same.examples, json.loads(renamed)
-    own = [names.get(name, name) for name in examples.classes]
-    classes = classes or tuple(dict.fromkeys(own))
-    missing = [name for name in must_have if name not in own]
-    if missing:
-        raise ValueError(f"config.data.classes names {_list(missing)}; the source has {_list(own)}")
-    if tuple(own) == classes:
-        return examples._replace(classes=classes) if own != list(examples.classes) else examples
-    number = {name: index for index, name in enumerate(classes)}
-    # The last entry is that of examples without a label, whose number is -1.
-    numbers = np.asarray([*(number.get(name, DROPPED) for name in own), UNLABELLED], np.int32)
-    labels = numbers[examples.labels]
-    splits = examples.splits or {"train": np.arange(len(labels), dtype=np.int32)}
-    kept = {part: rows[labels[rows] != DROPPED] for part, rows in splits.items()}
-    return examples._replace(labels=labels, classes=classes, splits=kept)
-
-
-def _check_renaming(renamed: Mapping[str, Any], read: Mapping[str, Examples]) -> None:
-    names = {name for examples in read.values() for name in examples.classes}
-    for name, new in renamed.items():
-        if name not in names:
-            raise ValueError(
-                f"config.data.rename_classes names the class {name!r}; "
-                f"{suggest(name, sorted(names))}"
-            )
-        if not isinstance(new, str):
-            raise ValueError(f"config.data.rename_classes.{name} is {new!r}; it must be text")
-
-
-def _check_classes(config: Config, source: Examples, target: Examples) -> None:
-    """Refuses domains whose classes differ, where the config does not say which ones count."""
-    if not source.classes:
-        raise ValueError(
-            f"config.source is {config['source']!r}, which has no labels; a source needs them"
-        )
-    common = [name for name in source.classes if name in target.classes]
-    if not target.classes or set(source.classes) == set(target.classes):
-        return
-    if config["data"]["classes"] and common:
-        return
-    raise ValueError(
-        f"config.source is {config['source']!r} with the classes {_list(source.classes)}, "
-        f"config.target {config['target']!r} with {_list(target.classes)}; name those that the "
-        f"task is about by config.data.classes ({_list(common) if common else 'none'} in common), "
-        "or bring names together by config.data.rename_classes"
-    )
-
-
 def _check_labels(config: Config, task: Mapping[str, Domain]) -> None:
-    """Refuses examples without a label where labels are trained on or chosen by."""
+    """Refuses labels that are missing where they are trained on or chosen by."""
     needed = [("source", part) for part in ("train", "val")]
     needed += [("target", "train")] if "target_labelled" in config["domains"] else []
     for role, part in needed:
@@ -183,6 +104,43 @@ def _check_labels(config: Config, task: Mapping[str, Domain]) -> None:
                 f"config.{role} is {domain.name!r}, of whose {len(domain.splits[part])} examples "
                 f"in the split {part} {count} have no label; this run needs them"
             )
+    source = task["source"]
+    shown = source.examples.labels[source.splits["train"]]
+    counts = np.bincount(shown, minlength=len(source.examples.classes))
+    missing = [source.examples.classes[number] for number in np.flatnonzero(counts == 0)]
+    if missing:
+        raise ValueError(
+            f"config.source is {source.name!r}, of whose {len(shown)} training examples none shows "
+            f"{list_names(missing)}; a class without one cannot be learnt: leave it out by "
+            "config.data.classes, or give the training split more examples"
+        )
+
+
+def _check_halves(config: Config) -> None:
+    """Refuses halves of rows that do not stand in the published order in both domains."""
+    for role in ("source", "target"):
+        name, key = config[role], f"config.{role}"
+        for part, written in config["data"][f"{role}_splits"].items():
+            if written.strip() not in ("", NONE):
+                raise ValueError(
+                    f"config.data.disjoint_halves takes every second row of the published splits, "
+                    f"and config.data.{role}_splits.{part} is {written!r}: empty one or set the "
+                    "other to False"
+                )
+        is_prepared = name.startswith("tfds:")
+        if not reader.is_read(name):
+            said = f"{key} is {name!r}"
+        elif (
+            is_prepared
+            and not (found := find_prepared(name, config["runtime"]["data_dir"])).in_order
+        ):
+            said = f"{key} {name!r} (version {found.version}) was shuffled when it was prepared"
+        else:
+            continue
+        raise ValueError(
+            "config.data.disjoint_halves needs domains in their published order, such as "
+            f"tfds:mnist:4.0.0 and tfds:mnist_m; {said}: name such a domain or set it to False"
+        )
 
 
 def _split(config: Config, role: str, examples: Examples) -> Mapping[str, Rows]:
@@ -194,11 +152,6 @@ def _split(config: Config, role: str, examples: Examples) -> Mapping[str, Rows]:
             *(data["val_share"], data["test_share"], data["split_seed"]),
             half=half,
             key=f"config.{role} {name!r}",
-        )
-    if data["disjoint_halves"]:
-        raise ValueError(
-            "config.data.disjoint_halves needs domains in their published order, such as "
-            f"tfds:mnist and tfds:mnist_m; config.{role} is {name!r}: set it to False"
         )
     return split_drawn(name, examples, data, data["split_seed"])
 
@@ -222,8 +175,9 @@ def complete_splits(
         val_share: Share of the published training split that becomes `val`, where there is none.
         test_share: Share that becomes `test`, where there is none.
         seed: `config.data.split_seed`.
-        half: 0 or 1 to keep every second row of the published training split, beginning at that
-            one; two domains whose rows show the same things in the same order then share none.
+        half: 0 or 1 to keep the even or odd rows of the published training split; two domains
+            whose rows show the same things in the same order then share none, also where the rows
+            of some classes are left out.
         key: Where the domain stands in the config, for messages.
 
     Returns:
@@ -235,7 +189,7 @@ def complete_splits(
     given = examples.splits or {"train": np.arange(len(examples.labels))}
     if "train" not in given:
         raise ValueError(f"{key} has no split train, but {', '.join(given) or 'none'}")
-    pool = given["train"] if half is None else given["train"][half::2]
+    pool = given["train"] if half is None else given["train"][given["train"] % 2 == half]
     drawn = {"test": test_share, "val": val_share}
     counts = {part: round(share * len(pool)) for part, share in drawn.items() if part not in given}
     order = pool[np.random.default_rng([seed, 7]).permutation(len(pool))]
@@ -255,9 +209,3 @@ def complete_splits(
                 + ("it is published empty" if published else why)
             )
     return {part: np.asarray(splits[part], np.int32) for part in ("train", "val", "test")}
-
-
-def _list(names: Sequence[str]) -> str:
-    """Writes names, the first few of many."""
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return ", ".join(names[:MAX_NAMED]) + more

@@ -91,5 +91,5 @@ def _describe(prepared: PreparedSet) -> str:
     counts = ", ".join(f"{split} {count:,}" for split, count in prepared.splits.items())
     size = f"{prepared.num_bytes / 2**20:,.1f} MiB"
     if prepared.unreadable:
-        return f"NOT READABLE: {prepared.unreadable} ({size})"
+        return f"NOT READABLE: {prepared.unreadable} ({size} in {prepared.folder})"
     return f"{counts}, {size}"

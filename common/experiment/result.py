@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from common.data.domain import Domain
+from common.data.overlap import count_shared
 from common.experiment import checkpoint, folder, resume, selection
 from common.experiment.outcome import writing
 from common.experiment.retrained_head import head_inputs, retrain_head
@@ -46,6 +47,7 @@ def write_results(
     method: Method,
     state: State,
     tables: Any,
+    data: Sequence[Mapping[str, str]],
     history: Sequence[Records],
     scores: Mapping[str, np.ndarray],
 ) -> None:
@@ -59,6 +61,7 @@ def write_results(
         method: Its method.
         state: The state after the last step.
         tables: The data.
+        data: The members' fingerprints.
         history: The members' records.
         scores: Label-free scores of the last step that took more than an evaluation, `[member]`.
     """
@@ -67,7 +70,6 @@ def write_results(
         for role, split in SPLITS_IN_FIGURES.items()
     }
     config, task = configs[0], tasks[0]
-    data = resume.fingerprints(tasks)
     shape = task["source"].examples.images.shape[1:]
     grid = _predict_plane(tasks, program, state, tables) if shape == (2,) else None
     seen = {ROLE_OF_DOMAIN[domain] for domain in method.needs}
@@ -122,6 +124,8 @@ def write_results(
                 "size": len(configs),
                 "member": member,
             },
+            "target_chosen_by_label": tasks[member]["target"].chosen_by_label,
+            "target_test_shared_with": count_shared(tasks[member]),
             "warnings": resume.warnings_of(folder.read_json(path / "config.json")["starts"]),
             "selections": _select(history[member], len(tasks[member]["source"].splits["val"])),
         }

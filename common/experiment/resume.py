@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from common.data.domain import Domain, fingerprint
+from common.data.domain import Domain
+from common.data.fingerprint import fingerprint
 from common.training.hparam import flatten
 
 MAX_NAMED = 4

@@ -197,7 +197,9 @@ def _train(
         )
     finished = [member for member in range(len(configs)) if member not in failures]
     if finished:
-        write_results(configs, tasks, finished, program, method, state, tables, history, scores)
+        write_results(
+            *(configs, tasks, finished, program, method, state, tables, data, history, scores)
+        )
         for member in failures:
             last_good = evaluated_variables_of(jax.tree.map(lambda leaf, m=member: leaf[m], state))
             checkpoint.save_run(folders[member], {"last_good": last_good})

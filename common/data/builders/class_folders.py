@@ -10,13 +10,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from common.data.builders.manual import check_manual
+from common.data.builders.manual import check_manual, is_leftover
+from common.data.picture import decode_picture
+from common.data.picture_store import map_in_threads
 
 # The first bytes of a JPEG, a PNG and a GIF file, whatever its name.
 HEADERS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8")
-
-# What operating systems put between the published files, beside names that start with a dot.
-LEFTOVERS = ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 # Bytes of pictures in one file of records. TFDS holds them in memory until the file is written.
 SHARD_BYTES = 64 << 20
@@ -94,7 +93,7 @@ def find_folder(manual_dir: Path, pattern: str, meaning: str, instructions: str)
     found: list[Path] = []
     for glob in pattern.split("|"):
         found = [path for path in sorted(manual_dir.glob(glob)) if path.is_dir()]
-        found = [path for path in found if not _is_leftover(path.relative_to(manual_dir).parts)]
+        found = [path for path in found if not is_leftover(path.relative_to(manual_dir).parts)]
         if found:
             break
     if not found:
@@ -255,6 +254,7 @@ def make_shards(pictures: Iterable[Picture]) -> list[Callable[[], Iterator[Recor
 
     Returns:
         For each file, what makes its records: one a picture, with the bytes of the published file.
+        It raises a ValueError that names the first picture that cannot be decoded.
     """
     shards: list[list[Picture]] = [[]]
     size = 0
@@ -267,17 +267,24 @@ def make_shards(pictures: Iterable[Picture]) -> list[Callable[[], Iterator[Recor
     return [functools.partial(_make_records, shard) for shard in shards]
 
 
-def _make_records(pictures: Iterable[Picture]) -> Iterator[Record]:
-    for path, name, label in pictures:
-        yield name, {"image": path.read_bytes(), "label": label, "file_name": name}
+def _make_records(pictures: Sequence[Picture]) -> Iterator[Record]:
+    contents = map_in_threads(lambda number: _read(pictures[number].path), range(len(pictures)))
+    for (_, name, label), content in zip(pictures, contents, strict=True):
+        yield name, {"image": content, "label": label, "file_name": name}
+
+
+def _read(path: Path) -> bytes:
+    """Reads a picture, and refuses one that training could not decode."""
+    content = path.read_bytes()
+    try:
+        decode_picture(content)
+    except ValueError as error:
+        raise ValueError(f"the picture {path} cannot be read: {error}; get it again") from error
+    return content
 
 
 def _visible(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.iterdir()) if not _is_leftover((path.name,))]
-
-
-def _is_leftover(parts: Iterable[str]) -> bool:
-    return any(part.startswith(".") or part in LEFTOVERS for part in parts)
+    return [path for path in sorted(folder.iterdir()) if not is_leftover((path.name,))]
 
 
 def _some(names: Iterable[Any]) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+# What operating systems put between the published files, beside names that start with a dot.
+LEFTOVERS = ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 # Names shown of what lies in a folder.
 SHOWN = 8
@@ -68,13 +71,28 @@ def find_manual(manual_dir: str | os.PathLike[str], pattern: str) -> list[Path]:
         pattern: A glob relative to the folder, or several with `|` between them.
 
     Returns:
-        What matches the first glob that matches anything, sorted; empty where none does.
+        What matches the first glob that matches anything, sorted; empty where none does. What
+        operating systems leave behind matches nothing.
     """
+    folder = Path(manual_dir)
     for glob in pattern.split("|"):
-        found = sorted(Path(manual_dir).glob(glob))
+        found = sorted(folder.glob(glob))
+        found = [path for path in found if not is_leftover(path.relative_to(folder).parts)]
         if found:
             return found
     return []
+
+
+def is_leftover(parts: Iterable[str]) -> bool:
+    """Says whether a path is what operating systems leave behind.
+
+    Args:
+        parts: The names on the way to it.
+
+    Returns:
+        Whether one of them is of that kind.
+    """
+    return any(part.startswith(".") or part in LEFTOVERS for part in parts)
 
 
 def check_sha256(where: str, found: Mapping[str, str], expected: Mapping[str, str]) -> None:

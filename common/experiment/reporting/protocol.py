@@ -67,10 +67,25 @@ def describe_protocol(task: Mapping[str, Any], rows: Sequence[Row]) -> str:
         f"The target's test examples in training: {seen} "
         f"(target_test_seen {str(task['target_test_seen']).lower()}).",
         f"What rows see of the target: {', '.join(sights)}.",
+        *_remarks_on_data(task),
         f"Commit {', '.join(task['commits'])}; hardware {', '.join(task['hardware'])}; versions "
         f"{', '.join(task['versions'])}.",
     ]
     return escape(" ".join(sentences))
+
+
+def _remarks_on_data(task: Mapping[str, Any]) -> list[str]:
+    """Says how target labels chose examples, and how many test examples are trained on too."""
+    said = []
+    if task["target_chosen_by_label"]:
+        said.append("The target's examples in training are those of the task's classes, by label.")
+    counts = task["target_test_shared_with"]
+    if any(counts.values()):
+        listed = " and ".join(f"{count} also in {split}" for split, count in counts.items())
+        said.append(f"Of the target's test examples are, byte for byte, in the worst run {listed}.")
+    elif counts:
+        said.append("No test example of the target equals one of a training split.")
+    return said
 
 
 def list_shared_settings(tasks: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -186,6 +186,8 @@ def describe_task(group: Sequence[Run], members: Mapping[str, RunsBySeed]) -> di
         ),
         "drawn_domains": _drawn_domains(group),
         "target_test_seen": any(run.result.get("target_test_seen") for run in group),
+        "target_chosen_by_label": any(run.result.get("target_chosen_by_label") for run in group),
+        "target_test_shared_with": _most_shared(group),
         "shared_settings": shared,
         "differing_settings": {
             key: {name: own.get(key) for name, own in flat.items()} for key in differing
@@ -194,6 +196,15 @@ def describe_task(group: Sequence[Run], members: Mapping[str, RunsBySeed]) -> di
         "hardware": _distinct(_hardware(start) for start in starts if isinstance(start, dict)),
         "versions": _distinct(f"{name} {own[name]}" for own in versions for name in own),
     }
+
+
+def _most_shared(group: Sequence[Run]) -> dict[str, int]:
+    """Returns how many test examples of the target a training split holds, in the worst run."""
+    counts: dict[str, int] = {}
+    for run in group:
+        for split, count in part_of(run.result, "target_test_shared_with", dict).items():
+            counts[split] = max(counts.get(split, 0), int(count) if is_number(count) else 0)
+    return counts
 
 
 def _drawn_domains(group: Sequence[Run]) -> list[str]:

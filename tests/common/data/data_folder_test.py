@@ -44,6 +44,20 @@ def test_no_folder_holds_nothing(tmp_path):
     assert list_prepared(str(tmp_path / "nowhere")) == []
 
 
+def test_a_file_in_place_of_the_data_folder_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="the data folder .*/file is a file; name a folder"):
+        list_prepared(str(tmp_path / "file"))
+
+
+def test_sets_that_keep_their_order_say_so(tmp_path):
+    write_set(tmp_path, "one")
+    assert not find_prepared("one", str(tmp_path)).in_order
+    path = write_set(tmp_path, "one", "1.1.0") / "dataset_info.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"disableShuffling": True}))
+    assert find_prepared("one", str(tmp_path)).in_order
+
+
 def test_the_newest_version_is_found_by_number_and_another_by_name(tmp_path):
     for version in ("1.9.0", "1.10.0"):
         write_set(tmp_path, "one", version)
@@ -81,9 +95,28 @@ def shorten(folder):
     (folder / CHECKSUMS).write_text(json.dumps(sums))
 
 
+def remove_info(folder):
+    (folder / "dataset_info.json").unlink()
+
+
+def empty_folder(folder):
+    for file in folder.iterdir():
+        file.unlink()
+
+
+def write_sums(text):
+    return lambda folder: (folder / CHECKSUMS).write_text(text)
+
+
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
+        (remove_info, "dataset_info.json is missing"),
+        (empty_folder, "dataset_info.json is missing"),
+        (write_sums("{"), "its checksums.json is damaged"),
+        (write_sums('{"file": 5}'), "its checksums.json is damaged"),
+        (write_sums('{"file": {"bytes": 5}}'), "its checksums.json is damaged"),
+        (write_sums("[1]"), "its checksums.json is damaged"),
         (remove, "one-train.array_record-00001-of-00002 is missing"),
         (empty, "one-test.array_record-00000-of-00001 is empty"),
         (break_info, "its dataset_info.json is damaged"),
@@ -98,6 +131,7 @@ def test_what_is_incomplete_is_listed_and_not_read(tmp_path, damage, problem):
     with pytest.raises(ValueError, match="is not complete") as caught:
         find_prepared("one", str(tmp_path))
     assert problem in str(caught.value)
+    assert f"one in {tmp_path}/one/1.0.0 " in str(caught.value)
 
 
 def test_another_format_is_said_and_not_read(tmp_path):
@@ -117,7 +151,7 @@ def test_what_is_not_there_is_said_with_the_command_that_prepares_it(tmp_path):
     )
     with pytest.raises(ValueError, match="no data set 'ussps'; did you mean 'usps'"):
         find_prepared("ussps", str(tmp_path))
-    (tmp_path / "usps" / "1.0.0").mkdir(parents=True)
+    (tmp_path / "usps").mkdir()
     with pytest.raises(ValueError, match="usps is not prepared in"):
         find_prepared("usps", str(tmp_path))
 

@@ -142,6 +142,7 @@ def test_a_file_name_may_be_written_in_two_ways_at_once(tmp_path):
         (["train/c/a.png", "validation/c/a.png"], ["holds 'train' beside 'validation'"]),
         (["test/a.png", "b.png"], ["holds 'test' beside 'b.png'", "ambiguous"]),
         (["cat/a.png", "b.png"], ["holds folders ('cat') and pictures ('b.png')", "not both"]),
+        (["cat/a.png", "B.PNG"], ["pictures ('B.PNG')"]),
         (["train/c/a.png", "train/b.png"], ["holds folders ('train/c')", "'train/b.png'"]),
         (["Train/c/a.png", "validation/c/a.png"], ["'Train', 'validation'", "look like splits"]),
         (["validation/a.png"], ["'validation'", "name splits train, val and test"]),

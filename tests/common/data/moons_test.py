@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from common.data.domain import load_domain
+from common.data.domain import Domain, load_examples, split_drawn
 from common.data.moons import CLASSES, draw_moons
 from configs import base
 
@@ -14,7 +14,8 @@ TURN = np.exp(1j * np.deg2rad(35))
 def load(name, seed=0, **options):
     data = base.get_config().data.to_dict()
     data[name] |= {"seed": seed, **options}
-    return load_domain(name, data, 0)
+    examples = load_examples(name, data)
+    return Domain(name, examples, split_drawn(name, examples, data, 0))
 
 
 def draw(num_examples=1000, noise=0.0, angle=0.0, seed=0):

@@ -13,7 +13,8 @@ from PIL import Image
 
 from common.data import picture as picture_module
 from common.data import picture_file
-from common.data.picture import FITS, Form, Pictures, adapt, encode_png
+from common.data.picture import FITS, Form, adapt, encode_png
+from common.data.picture_store import Pictures
 from tests.common.data.picture_folder import (
     PNG,
     fill,

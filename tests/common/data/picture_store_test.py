@@ -5,8 +5,8 @@ import threading
 import numpy as np
 import pytest
 
-from common.data import picture as module
-from common.data.picture import Pictures, map_in_threads
+from common.data import picture_store as module
+from common.data.picture_store import Pictures, map_in_threads
 
 RNG = np.random.default_rng(0)
 

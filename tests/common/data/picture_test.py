@@ -402,6 +402,7 @@ def test_a_thin_picture_cannot_fill_the_memory():
     ("form", "sentence"),
     [
         (Form(-1, "center", 0), "config.data.size is -1; it must be a whole number of at least 0"),
+        (Form(8193, "center", 0), "config.data.size is 8193; at most 8192 are possible"),
         (Form(8, "centre", 0), "config.data.fit is 'centre'; did you mean 'center'?"),
         (Form(8, "center", 2), "config.data.channels is 2; legal are 0 "),
         (Form(8, "center", 4), "config.data.channels is 4; legal are 0 "),

@@ -91,6 +91,44 @@ def test_a_changed_file_is_found_by_its_hash_and_the_set_prepared_again(manual, 
     assert not (root / "tiny" / STAGING).exists()
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "problem"),
+    [
+        ("dataset_info.json", None, "dataset_info.json is missing"),
+        ("dataset_info.json", "[]", "its dataset_info.json is damaged"),
+        ("features.json", None, "features.json is missing"),
+        (CHECKSUMS, '{"file": 5}', f"its {CHECKSUMS} is damaged"),
+        (CHECKSUMS, "no JSON", f"its {CHECKSUMS} is damaged"),
+    ],
+)
+def test_a_set_without_its_small_files_is_prepared_again(manual, tmp_path, file, text, problem):
+    root = tmp_path / "data"
+    run(manual, root)
+    folder = find_prepared("tiny/grey", str(root)).folder
+    whole = content(folder)
+    (folder / file).unlink()
+    if text is not None:
+        (folder / file).write_text(text)
+    assert run(manual, root)[0] == (
+        f"tiny/grey in {folder} is damaged ({problem}): preparing it again"
+    )
+    assert content(folder) == whole
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(manual, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run("~/manual", tmp_path / "data")
+    assert find_prepared("tiny/grey", str(tmp_path / "data"))
+
+
+def test_a_part_that_is_made_by_its_name_raises_no_warning(tmp_path, caplog):
+    shown = []
+    name = "synthetic_digits/train2_test1_seed0"
+    prepare(name, manual_dir="", data_dir=str(tmp_path), show=shown.append)
+    assert shown[-1].endswith("finished")
+    assert "custom data configuration" not in caplog.text
+
+
 def test_a_damaged_set_stays_where_it_cannot_be_prepared_again(manual, tmp_path):
     root = tmp_path / "data"
     run(manual, root)

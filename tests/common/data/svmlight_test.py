@@ -1,5 +1,6 @@
 """Tests of svmlight domains."""
 
+import bz2
 import gzip
 import os
 import tarfile
@@ -46,6 +47,18 @@ def test_comments_empty_lines_and_query_ids_are_no_inputs(tmp_path):
 def test_a_packed_file_is_read(tmp_path):
     (tmp_path / "all.gz").write_bytes(gzip.compress(TRAIN.encode()))
     assert read_svmlight(str(tmp_path / "all.gz")).images.shape == (2, 4)
+
+
+@pytest.mark.parametrize("suffix", ["", ".svmlight"])
+@pytest.mark.parametrize(("packed", "pack"), [(".gz", gzip.compress), (".bz2", bz2.compress)])
+def test_the_splits_of_a_folder_may_be_packed(suffix, packed, pack, tmp_path):
+    (tmp_path / f"train{suffix}{packed}").write_bytes(pack(TRAIN.encode()))
+    write(tmp_path / "test.svmlight", "1 0:3\n")
+    examples = read_svmlight(str(tmp_path))
+    np.testing.assert_array_equal(examples.images, [[1, 0, 0, 2], [0, 0, 7, 0], [3, 0, 0, 0]])
+    write(tmp_path / "train.txt", TRAIN)
+    with pytest.raises(ValueError, match="holds the split train more than once"):
+        read_svmlight(str(tmp_path))
 
 
 @pytest.mark.parametrize("suffix", svmlight.SUFFIXES)

@@ -1,13 +1,21 @@
 """Tests of tasks: classes by name, splits that files lack, labels that are missing."""
 
+import json
+import shutil
+import weakref
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
 from common.data import domain, reader, task
+from common.data.arrangement import arrange
 from common.data.example import Examples
 from common.data.task import complete_splits, load_task
 from common.experiment import folder
 from configs import base
+from tests.common.data import tiny_dataset_builder as tiny
 
 LETTERS = ("a", "b", "c")
 NO_SPLITS = {"train": "", "val": "", "test": ""}
@@ -18,6 +26,29 @@ def examples_of(classes, labels, splits=None, shape=(2, 2, 1)):
     # Each picture carries its own row, so that a mix-up shows.
     images = np.broadcast_to(np.arange(len(labels), dtype=np.uint8), (*shape[::-1], len(labels))).T
     return Examples(np.ascontiguousarray(images), labels, tuple(classes), 255.0, splits)
+
+
+@pytest.fixture(scope="module")
+def tiny_sets(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "tiny.txt").touch()
+    for config in ("grey", "colour"):
+        tiny.build(config, folder / "data", folder)
+    return folder / "data"
+
+
+@pytest.fixture
+def prepared(tiny_sets, tmp_path):
+    """Two prepared domains, their halves disjoint: `tfds:tiny/grey` and `tfds:tiny/colour`."""
+    shutil.copytree(tiny_sets, tmp_path / "data")
+    return {
+        "source": "tfds:tiny/grey",
+        "target": "tfds:tiny/colour",
+        "data.channels": 3,
+        "data.test_share": 0.2,
+        "data.disjoint_halves": True,
+        "runtime.data_dir": str(tmp_path / "data"),
+    }
 
 
 @pytest.fixture
@@ -92,6 +123,43 @@ def test_halves_share_no_row_of_the_published_order():
     assert {row % 2 for row in rows[0]} == {0}
 
 
+def test_halves_share_no_row_where_a_class_is_left_out_of_one_domain(files):
+    files["left"] = examples_of((*LETTERS, "d"), np.arange(60) * 7 // 3 % 4)
+    files["right"] = examples_of((*LETTERS, "d"), np.arange(60) * 5 // 3 % 4)
+    changes = {"data.disjoint_halves": True, "data.classes": LETTERS}
+    loaded = load_task(make_config(**changes))
+    for half, role in enumerate(("source", "target")):
+        assert set(loaded[role].splits["train"] % 2) == {half}
+
+
+@pytest.mark.parametrize("role", ["source", "target"])
+@pytest.mark.parametrize(
+    ("part", "written"), [("train", "train[1:]"), ("val", "validation[1:]"), ("test", "test[1:]")]
+)
+def test_halves_of_chosen_rows_are_refused(prepared, role, part, written):
+    key = f"data.{role}_splits.{part}"
+    config = make_config(**prepared, **{key: written})
+    with pytest.raises(ValueError) as caught:
+        load_task(config)
+    assert f"published splits, and config.{key} is {written!r}" in str(caught.value)
+
+
+def test_halves_of_prepared_domains_share_no_row(prepared):
+    loaded = load_task(make_config(**prepared, **{"data.source_splits.test": "none"}))
+    for half, role in enumerate(("source", "target")):
+        assert set(loaded[role].splits["train"] % 2) == {half}
+
+
+def test_halves_of_shuffled_records_are_refused(prepared):
+    path = Path(prepared["runtime.data_dir"]) / "tiny/colour/1.2.3/dataset_info.json"
+    info = json.loads(path.read_text())
+    del info["disableShuffling"]
+    path.write_text(json.dumps(info))
+    with pytest.raises(ValueError) as caught:
+        load_task(make_config(**prepared))
+    assert "config.target 'tfds:tiny/colour' (version 1.2.3) was shuffled" in str(caught.value)
+
+
 def test_halves_are_those_of_source_and_target(files):
     loaded = load_task(make_config(**{"data.disjoint_halves": True}))
     assert set(loaded["source"].splits["train"] % 2) == {0}
@@ -156,6 +224,14 @@ def test_members_of_a_population_share_what_was_rearranged(files):
         assert not np.array_equal(first[role].splits["train"], second[role].splits["train"])
 
 
+def test_members_share_what_was_rearranged_however_many_draws_there_are():
+    drawn = [examples_of(("c", "a", "b"), np.arange(9) % 3) for _ in range(40)]
+    first, second = ([arrange(own, {}, LETTERS) for own in drawn] for _ in range(2))
+    assert all(one is other for one, other in zip(first, second, strict=True))
+    assert arrange(drawn[0], {}, ("a", "b")) is not first[0]
+    assert arrange(drawn[0], {"a": "b"}, ("b", "c")).classes == ("b", "c")
+
+
 def test_a_target_without_labels_is_fine_where_none_is_trained_on(files):
     files["right"] = examples_of((), np.full(60, -1))
     loaded = load_task(make_config())
@@ -195,6 +271,91 @@ def test_classes_that_do_not_fit_are_refused(files, right, changes, message):
     files["right"] = examples_of(right, np.arange(60) % len(right))
     with pytest.raises(ValueError, match=message):
         load_task(make_config(**changes))
+
+
+@pytest.mark.parametrize(
+    ("classes", "changes", "known"),
+    [
+        (LETTERS, {}, False),
+        (("c", "a", "b"), {}, False),
+        (LETTERS, {"data.rename_classes": {"a": "x"}}, False),
+        ((*LETTERS, "d"), {"data.classes": LETTERS}, True),
+    ],
+)
+def test_a_target_whose_rows_were_chosen_by_label_says_so(files, classes, changes, known):
+    files["right"] = examples_of(classes, np.arange(60) % len(classes))
+    if "data.rename_classes" in changes:
+        files["left"] = examples_of(("x", "b", "c"), np.arange(40) % 3)
+    loaded = load_task(make_config(**changes))
+    assert loaded["target"].chosen_by_label is known
+    assert loaded["source"].chosen_by_label is False
+
+
+def test_a_published_test_split_may_be_chosen_by_label_unless_it_is_trained_on(files):
+    splits = {"train": np.arange(40), "test": np.arange(40, 60)}
+    labels = np.where(np.arange(60) == 59, 3, np.arange(60) % 3)
+    files["right"] = examples_of((*LETTERS, "d"), labels, splits)
+    changes: dict[str, Any] = {"data.classes": LETTERS}
+    assert not load_task(make_config(**changes))["target"].chosen_by_label
+    changes["data.transductive"] = True
+    assert load_task(make_config(**changes))["target"].chosen_by_label
+
+
+def test_a_task_of_one_class_is_refused(files):
+    files["left"] = examples_of(("a",), np.zeros(40))
+    files["right"] = examples_of(("a",), np.zeros(60))
+    sentence = "config.source 'folder:left' gives the task the class a alone; a task needs at least"
+    with pytest.raises(ValueError, match=sentence):
+        load_task(make_config())
+    files["left"] = files["right"] = examples_of(LETTERS, np.arange(60) % 3)
+    reader.read.cache_clear()
+    with pytest.raises(ValueError, match=sentence):
+        load_task(make_config(**{"data.classes": ("a",)}))
+
+
+def test_a_source_class_without_a_training_example_is_refused(files):
+    splits = {"train": np.arange(30), "test": np.arange(30, 40)}
+    labels = np.where(np.arange(40) < 30, np.arange(40) % 2, 2)
+    files["left"] = examples_of(LETTERS, labels, splits)
+    message = "'folder:left', of whose 27 training examples none shows c; a class without one"
+    with pytest.raises(ValueError, match=message):
+        load_task(make_config())
+    files["left"] = examples_of(LETTERS, np.arange(40) % 3, splits)
+    reader.read.cache_clear()
+    load_task(make_config())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"data.source_splits.train": "train[:5]"},
+            r"source_splits.train is 'train\[:5\]', which is",
+        ),
+        (
+            {"data.target_splits.test": "none"},
+            "target_splits.test is 'none', which is for prepared",
+        ),
+        ({"source": "digits", "data.source_splits.val": "x"}, "config.source is 'digits': leave"),
+        ({"data.num_features": 9}, "config.data.num_features is 9, which is for svmlight:"),
+    ],
+)
+def test_options_that_no_domain_reads_are_refused(files, changes, message):
+    with pytest.raises(ValueError, match=message):
+        load_task(make_config(**changes))
+
+
+def test_a_long_sweep_keeps_few_domains_in_memory(files):
+    seen = []
+    for number in range(2 * reader.CACHED):
+        files["left"] = examples_of(("c", "a", "b"), np.arange(40) % 3)
+        files["right"] = examples_of(LETTERS, np.arange(60) % 3)
+        loaded = load_task(make_config(**{"data.size": number, "data.classes": LETTERS}))
+        seen.append(weakref.ref(loaded["source"].examples.labels))
+    files.clear()
+    del loaded
+    assert sum(own() is not None for own in seen) <= reader.CACHED
+    assert reader.read.cache_info().maxsize == reader.CACHED
 
 
 def test_shapes_that_differ_are_refused_with_the_keys_that_bring_them_together(files):

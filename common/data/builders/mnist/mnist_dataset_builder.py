@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
+from common.data.builders.digit_record import CLASSES, describe_digits, make_digits
 from common.data.builders.manual import (
     check_manual,
     check_num_examples,
@@ -20,9 +20,7 @@ from common.data.builders.manual import (
     manual_folder,
     sha256,
 )
-from common.data.picture import encode_png
 
-CLASSES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 SIZE = 28
 
 # By split: the names of the two files in the published collection.
@@ -133,27 +131,20 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     MANUAL_DOWNLOAD_INSTRUCTIONS = INSTRUCTIONS
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(SIZE, SIZE, 1), encoding_format="png"),
-                    "label": tfds.features.ClassLabel(names=CLASSES),
-                }
-            ),
-            supervised_keys=("image", "label"),
+        return describe_digits(
+            self,
+            (SIZE, SIZE, 1),
             homepage="http://yann.lecun.com/exdb/mnist/",
             license="No licence is stated by the authors; made from NIST's public databases.",
-            disable_shuffling=True,
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         folder = manual_folder(dl_manager)
         check_manual(folder, NEEDED, INSTRUCTIONS)
         digits = {split: read_digits(folder, split) for split in NUM_EXAMPLES}
-        return {split: self._generate_examples(*digits[split]) for split in digits}
+        return {
+            split: self._generate_examples(pictures[..., np.newaxis], labels)
+            for split, (pictures, labels) in digits.items()
+        }
 
-    def _generate_examples(
-        self, pictures: np.ndarray, labels: np.ndarray
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
-        for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
-            yield number, {"image": encode_png(picture[..., np.newaxis]), "label": int(label)}
+    _generate_examples = staticmethod(make_digits)

@@ -16,6 +16,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 from PIL import Image
 
+from common.data.builders.digit_record import describe_digits
 from common.data.builders.manual import (
     check_manual,
     check_num_examples,
@@ -170,17 +171,11 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     DEFAULT_BUILDER_CONFIG_NAME = "published"
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(SIZE, SIZE, 3), encoding_format="png"),
-                    "label": tfds.features.ClassLabel(names=mnist.CLASSES),
-                }
-            ),
-            supervised_keys=("image", "label"),
+        return describe_digits(
+            self,
+            (SIZE, SIZE, 3),
             homepage="http://yaroslav.ganin.net/",
             license="No licence is stated by the authors; BSDS500 is for research use only.",
-            disable_shuffling=True,
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
-
-import tensorflow_datasets as tfds
 
 from common.data.builders import class_folders, file_list
+from common.data.builders.class_folder_builder import ClassFolderBuilder, make_configs
 from common.data.builders.class_folders import Picture
-from common.data.builders.manual import find_manual, manual_folder
+from common.data.builders.manual import find_manual
 
 # By `<domain>/<split>` and class: the published number of pictures.
 COUNTS = class_folders.read_counts(Path(__file__).with_name("class_counts.csv"))
@@ -32,61 +30,34 @@ manual folder or into a folder of it such as pacs_label
 """
 
 
-class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
+class Builder(ClassFolderBuilder, skip_registration=True):
     """PACS: seven classes in photographs, art, cartoons and sketches."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "The published files, sorted by name."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = INSTRUCTIONS
-    BUILDER_CONFIGS = [
-        tfds.core.BuilderConfig(name="art_painting", description="Paintings."),
-        tfds.core.BuilderConfig(name="cartoon", description="Cartoons."),
-        tfds.core.BuilderConfig(name="photo", description="Photographs."),
-        tfds.core.BuilderConfig(name="sketch", description="Sketches by pen."),
-    ]
+    BUILDER_CONFIGS = make_configs(
+        {
+            "art_painting": "Paintings.",
+            "cartoon": "Cartoons.",
+            "photo": "Photographs.",
+            "sketch": "Sketches by pen.",
+        }
+    )
+    TITLE, COUNTS, CLASSES, DEPTH = "PACS", COUNTS, CLASSES, DEPTH
+    HOMEPAGE = "https://dali-dl.github.io/project_iccv2017.html"
+    PNG = ("sketch",)
 
-    def __init__(self, *, check_counts: bool = True, file_format: Any = "array_record", **kwargs):
-        """Makes the builder of one domain.
-
-        Args:
-            check_counts: Whether every class must hold the published number of pictures.
-            file_format: The format of the records.
-            **kwargs: What `tfds.core.ShardBasedBuilder` takes, such as `config`.
-        """
-        self._check_counts = check_counts
-        super().__init__(file_format=file_format, **kwargs)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        is_sketch = self.builder_config_name == "sketch"
-        return self.dataset_info_from_configs(
-            features=class_folders.make_features(CLASSES, "png" if is_sketch else "jpeg"),
-            supervised_keys=("image", "label"),
-            homepage="https://dali-dl.github.io/project_iccv2017.html",
-            license="No licence was found with the publishers; used for research.",
-            disable_shuffling=True,
-        )
-
-    def _shard_iterators_per_split(self, dl_manager: Any) -> dict[str, Any]:
-        domain = self.builder_config_name or ""
-        manual_dir = manual_folder(dl_manager)
-        folder = class_folders.find_folder(
-            manual_dir,
-            class_folders.folder_pattern([domain], depth=DEPTH),
-            f"PACS's domain {domain}",
-            INSTRUCTIONS,
-        )
-        pictures = class_folders.list_pictures(folder, CLASSES, manual_dir)
-        lists = find_lists(manual_dir, domain)
-        parts = split_pictures(pictures, lists, domain) if lists else {"train": pictures}
+    def _split(
+        self, folder: Path, pictures: list[Picture], manual_dir: Path
+    ) -> dict[str, list[Picture]]:
+        lists = find_lists(manual_dir, self.domain)
+        parts = split_pictures(pictures, lists, self.domain) if lists else {"train": pictures}
         if self._check_counts:
-            class_folders.check_counts(
-                folder,
-                pictures,
-                Counter(COUNTS[f"{domain}/train"]) + Counter(COUNTS[f"{domain}/val"]),
-            )
+            published = {split: COUNTS[f"{self.domain}/{split}"] for split in LISTS}
+            total = Counter(published["train"]) + Counter(published["val"])
+            class_folders.check_counts(folder, pictures, total)
             for split, path in lists.items():
-                class_folders.check_counts(path, parts[split], COUNTS[f"{domain}/{split}"])
-        return {split: class_folders.make_shards(part) for split, part in parts.items()}
+                class_folders.check_counts(path, parts[split], published[split])
+        return parts
 
 
 def find_lists(manual_dir: Path, domain: str) -> dict[str, Path]:

@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Float, Int32, UInt8
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from common.data.builders.digit_record import CLASSES
 from common.data.synthetic_digits import FONTS
 from common.legal import check_count
 
-CLASSES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 SIZE = 32
 
 MAX_NUM_DIGITS = 3

@@ -9,7 +9,8 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from common.data.builders.synthetic_digits.render import CLASSES, SIZE, render_picture
+from common.data.builders.digit_record import describe_digits
+from common.data.builders.synthetic_digits.render import SIZE, render_picture
 from common.data.picture import encode_png
 from common.legal import check_count
 
@@ -107,17 +108,11 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     DEFAULT_BUILDER_CONFIG_NAME = "default"
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(SIZE, SIZE, 3), encoding_format="png"),
-                    "label": tfds.features.ClassLabel(names=CLASSES),
-                }
-            ),
-            supervised_keys=("image", "label"),
+        return describe_digits(
+            self,
+            (SIZE, SIZE, 3),
             homepage="https://jmlr.org/papers/v17/15-239.html",
             license="Apache-2.0, as the code that draws the pictures.",
-            disable_shuffling=True,
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,14 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Float, Int, UInt8
 
+from common.data.builders.digit_record import CLASSES, describe_digits, make_digits
 from common.data.builders.manual import (
     check_manual,
     check_num_examples,
     find_manual,
     manual_folder,
 )
-from common.data.picture import encode_png
 
-CLASSES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 SIZE = 16
 
 FILES = {"train": "zip.train.gz", "test": "zip.test.gz"}
@@ -96,17 +94,11 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     MANUAL_DOWNLOAD_INSTRUCTIONS = INSTRUCTIONS
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(SIZE, SIZE, 1), encoding_format="png"),
-                    "label": tfds.features.ClassLabel(names=CLASSES),
-                }
-            ),
-            supervised_keys=("image", "label"),
+        return describe_digits(
+            self,
+            (SIZE, SIZE, 1),
             homepage="https://hastie.su.domains/ElemStatLearn/datasets/zip.info.txt",
             license="No licence is stated; made available by the neural network group at AT&T.",
-            disable_shuffling=True,
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
@@ -119,11 +111,9 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             for digit, expected in enumerate(NUM_EXAMPLES[split]):
                 found = int((examples[split][1] == digit).sum())
                 check_num_examples(f"{path}, digit {digit},", found, expected)
-        return {split: self._generate_examples(*examples[split]) for split in examples}
+        return {
+            split: self._generate_examples(to_bytes(values)[..., np.newaxis], digits)
+            for split, (values, digits) in examples.items()
+        }
 
-    def _generate_examples(
-        self, values: np.ndarray, digits: np.ndarray
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
-        pictures = to_bytes(values)[..., np.newaxis]
-        for number, (picture, digit) in enumerate(zip(pictures, digits, strict=True)):
-            yield number, {"image": encode_png(picture), "label": int(digit)}
+    _generate_examples = staticmethod(make_digits)

@@ -12,6 +12,7 @@ from PIL import Image
 from tensorflow_datasets.core import shuffle
 
 from common.data.builders import class_folders
+from common.data.preparation_error import explain
 
 # By builder: its domains.
 DOMAINS = {
@@ -193,6 +194,31 @@ def test_what_operating_systems_leave_behind_is_passed_over(tmp_path):
     assert folder == tmp_path / "set" / "amazon"
     pictures = class_folders.list_pictures(folder, ["a"], tmp_path)
     assert [picture.name for picture in pictures] == ["a/1.jpg"]
+
+
+def test_a_leftover_alone_is_not_the_domain(tmp_path):
+    (tmp_path / "__MACOSX" / "amazon").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"lacks amazon or \*/amazon \(the domain\); .*; get it$"):
+        class_folders.find_folder(tmp_path, "amazon|*/amazon", "the domain", "get it")
+
+
+@pytest.mark.parametrize("name, domain, folder", ONE_LAYOUT)
+def test_a_picture_that_cannot_be_decoded_is_named_and_stops_the_preparation(
+    name, domain, folder, tmp_path
+):
+    manual, classes = tmp_path / "manual", load(name).CLASSES
+    file_format = "png" if (name, domain) in IS_PNG else "jpeg"
+    write_classes(manual / folder, classes, file_format=file_format)
+    path = manual / folder / classes[1] / "frame_0002.jpg"
+    # It ends where the pixels begin.
+    whole, start = encode(file_format), {"jpeg": b"\xff\xda", "png": b"IDAT"}[file_format]
+    path.write_bytes(whole[: whole.index(start) + 6])
+    with pytest.raises(Exception) as raised:
+        prepare(name, domain, manual, tmp_path / "data")
+    said = str(explain(raised.value, name))
+    assert said.startswith(f"the picture {path} cannot be read: it is cut short or damaged (")
+    assert said.endswith("; get it again")
+    assert not list((tmp_path / "data").glob("**/dataset_info.json"))
 
 
 def test_a_domain_that_lies_there_twice_is_refused(tmp_path):

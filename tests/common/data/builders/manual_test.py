@@ -50,6 +50,13 @@ def test_the_first_place_that_has_files_wins(tmp_path):
     assert find_manual(tmp_path, "none/*") == []
 
 
+def test_what_operating_systems_leave_behind_is_no_file_of_the_set(tmp_path):
+    fill(tmp_path, "__MACOSX/a.gz", ".trash/a.gz")
+    assert find_manual(tmp_path, "a.gz|*/a.gz") == []
+    fill(tmp_path, "new/a.gz")
+    assert find_manual(tmp_path, "a.gz|*/a.gz") == [tmp_path / "new" / "a.gz"]
+
+
 @pytest.mark.parametrize("kind", ["absent", "file"])
 def test_what_is_no_folder_is_refused(tmp_path, kind):
     path = tmp_path / "manual"

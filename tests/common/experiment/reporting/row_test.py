@@ -286,3 +286,14 @@ def test_options_of_a_method_and_of_its_scoring_do_not_cost_the_baseline(experim
     members, _ = rows_of(runs)
     assert list(members) == ["source_only", "dann", "train_on_target"]
     assert reference_of("dann", "source_only", members) == "source_only"
+
+
+def test_examples_that_are_trained_on_and_chosen_by_label_are_told(experiment):
+    text = report.write_report([experiment]).path.read_text()
+    assert "byte for byte" not in text and "by label." not in text
+    for number, run in enumerate(runs_of(experiment, "dann")):
+        shared = {"source_train": number, "target_train": 0}
+        change(run, "result.json", target_test_shared_with=shared, target_chosen_by_label=True)
+    text = report.write_report([experiment]).path.read_text()
+    assert "in the worst run 3 also in source_train and 0 also in target_train." in text
+    assert "in training are those of the task's classes, by label." in text

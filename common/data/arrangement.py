@@ -1,0 +1,151 @@
+"""Classes by name: renamed, chosen, and numbered alike in both domains of a task."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from common.data.example import Examples
+from common.legal import suggest
+
+# Numbers of examples without a label, and of a class that the task is not about.
+UNLABELLED, DROPPED = -1, -2
+MAX_NAMED = 12
+
+
+# Runs of a population share examples by identity, so equal questions need one answer. It is kept as
+# long as the labels that it was made of, and holds no reference to them.
+_ARRANGED: dict[tuple[int, tuple[str, ...], tuple[str, ...]], Examples] = {}
+
+
+def arrange(
+    examples: Examples,
+    renamed: Mapping[str, str],
+    classes: Sequence[str],
+    must_have: Sequence[str] = (),
+) -> Examples:
+    """Renames classes, drops those that are not wanted and numbers the rest in order.
+
+    Args:
+        examples: The examples.
+        renamed: New names by old name.
+        classes: The wanted classes in their order; empty for all, in the order they have.
+        must_have: Those that must occur.
+
+    Returns:
+        The examples, the same object where nothing was to be done; their splits lack the rows of
+        the other classes. Examples without a label stay.
+
+    Raises:
+        ValueError: A class that must occur and does not.
+    """
+    own = tuple(renamed.get(name, name) for name in examples.classes)
+    wanted = tuple(classes) or tuple(dict.fromkeys(own))
+    missing = [name for name in must_have if name not in own]
+    if missing:
+        raise ValueError(
+            f"config.data.classes names {list_names(missing)}; the source has {list_names(own)}"
+        )
+    if own == wanted == examples.classes:
+        return examples
+    key = (id(examples.labels), own, wanted)
+    if key not in _ARRANGED:
+        _ARRANGED[key] = _number(examples, own, wanted)
+        weakref.finalize(examples.labels, _ARRANGED.pop, key, None)
+    return _ARRANGED[key]
+
+
+def _number(examples: Examples, own: Sequence[str], wanted: tuple[str, ...]) -> Examples:
+    number = {name: index for index, name in enumerate(wanted)}
+    # The last entry is that of examples without a label, whose number is -1.
+    numbers = np.asarray([*(number.get(name, DROPPED) for name in own), UNLABELLED], np.int32)
+    labels = numbers[examples.labels]
+    splits = examples.splits or {"train": np.arange(len(labels), dtype=np.int32)}
+    kept = {part: rows[labels[rows] != DROPPED] for part, rows in splits.items()}
+    return examples._replace(labels=labels, classes=wanted, splits=kept)
+
+
+def lost_rows(before: Examples, after: Examples, parts: Sequence[str]) -> bool:
+    """Says whether rows were dropped by their label.
+
+    Args:
+        before: The examples as they were read.
+        after: What `arrange` made of them.
+        parts: The splits that count; where one is drawn from `train`, that counts for it.
+
+    Returns:
+        True or False.
+    """
+    if after.splits is None:
+        return False
+    whole = before.splits or {"train": before.labels}
+    return any(len(after.splits[part]) < len(whole[part]) for part in parts if part in whole)
+
+
+def check_renaming(renamed: Mapping[str, Any], read: Mapping[str, Examples]) -> None:
+    """Refuses names of classes that occur nowhere.
+
+    Args:
+        renamed: `config.data.rename_classes`.
+        read: The examples of both domains.
+
+    Raises:
+        ValueError: With the name and the nearest that occurs, or with what is no name.
+    """
+    names = {name for examples in read.values() for name in examples.classes}
+    for name, new in renamed.items():
+        if name not in names:
+            raise ValueError(
+                f"config.data.rename_classes names the class {name!r}; "
+                f"{suggest(name, sorted(names))}"
+            )
+        if not isinstance(new, str):
+            raise ValueError(f"config.data.rename_classes.{name} is {new!r}; it must be text")
+
+
+def check_classes(config: Mapping[str, Any], source: Examples, target: Examples) -> None:
+    """Refuses domains whose classes differ, where the config does not say which ones count.
+
+    Args:
+        config: The resolved config.
+        source: The source with the task's classes.
+        target: The target with all its own.
+
+    Raises:
+        ValueError: A source without labels or with a single class, or classes that differ.
+    """
+    if not source.classes:
+        raise ValueError(
+            f"config.source is {config['source']!r}, which has no labels; a source needs them"
+        )
+    common = [name for name in source.classes if name in target.classes]
+    chosen = config["data"]["classes"] and common
+    if target.classes and set(source.classes) != set(target.classes) and not chosen:
+        raise ValueError(
+            f"config.source is {config['source']!r} with the classes {list_names(source.classes)}, "
+            f"config.target {config['target']!r} with {list_names(target.classes)}; name those "
+            "that the task is about by config.data.classes "
+            f"({list_names(common) if common else 'none'} in common), or bring names together by "
+            "config.data.rename_classes"
+        )
+    if len(source.classes) < 2:
+        raise ValueError(
+            f"config.source {config['source']!r} gives the task the class "
+            f"{list_names(source.classes)} alone; a task needs at least two"
+        )
+
+
+def list_names(names: Sequence[str]) -> str:
+    """Writes names, the first few of many.
+
+    Args:
+        names: The names.
+
+    Returns:
+        Part of a sentence.
+    """
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more
