@@ -80,6 +80,8 @@ def test_files_hold_the_examples_of_their_own_run(together):
             images = fingerprint(domain.examples.images)
             assert result["fingerprints"][f"{domain.name}/images"] == images
             assert about["data"][f"{domain.name}/images"] == images
+        assert result["target_test_shared_with"] == {"source_train": 0, "target_train": 0}
+        assert result["target_chosen_by_label"] is False
         labels = fingerprint(task["target"].examples.labels)
         assert result["oracle"]["rotated_moons/labels"] == labels
         assert about["data"]["oracle/rotated_moons/labels"] == labels
