@@ -16,8 +16,8 @@ from common.experiment.reporting import across_figure
 from common.experiment.reporting.across import CHOSEN, with_many_tasks
 from common.experiment.reporting.drawing import save_figures
 from common.experiment.reporting.figure_style import colors_of
+from common.experiment.reporting.grouping import group_by_task, method_of, rows_of
 from common.experiment.reporting.markdown import write_markdown
-from common.experiment.reporting.row import group_by_task, method_of, rows_of
 from common.experiment.reporting.run_record import ACCURACY, Run, read_object, read_runs
 from common.experiment.reporting.summary import summarize
 from common.experiment.reporting.table import format_table

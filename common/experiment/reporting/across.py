@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from common.experiment import statistics
+from common.experiment.reporting.grouping import BASELINES, LAST_METHODS, method_of
 from common.experiment.reporting.published import average_of_published
-from common.experiment.reporting.row import BASELINES, LAST_METHODS, Row, method_of
+from common.experiment.reporting.row import Row
 
 # With fewer tasks a signed-rank test cannot reach the 5 % level, and averages say little.
 MIN_TASKS = 6

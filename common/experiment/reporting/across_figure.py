@@ -10,7 +10,7 @@ import numpy as np
 from common.experiment.reporting.across import CHOSEN
 from common.experiment.reporting.cell import shorten
 from common.experiment.reporting.figure_style import FAINT_INK, INK, LINE, make_figure, styled
-from common.experiment.reporting.row import method_of
+from common.experiment.reporting.grouping import method_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,8 +14,8 @@ from common.experiment.reporting.cell import (
     write_p_value,
     write_percent,
 )
+from common.experiment.reporting.grouping import BASELINES, method_of
 from common.experiment.reporting.published import write_remarks
-from common.experiment.reporting.row import BASELINES, method_of
 
 COMPARISON_HEADER = (
     *("row", "against", "tasks", "better in", "mean difference", "paired t test, p"),

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from common.experiment.reporting.cell import escape, markdown_table, write_percent
-from common.experiment.reporting.row import _differing, _settings, method_of, values_of
+from common.experiment.reporting.grouping import differing_keys, method_of, settings_of
+from common.experiment.reporting.row import values_of
 from common.experiment.reporting.run_record import Run, RunsBySeed, is_number
 from common.experiment.selection import visible
 
@@ -52,13 +53,15 @@ def choose_settings(members: Mapping[str, RunsBySeed]) -> list[dict[str, Any]]:
             continue
         means = {name: _mean(own) for name, own in scores.items()}
         row, tied = _pick(means)
-        settings = {name: _settings(rows[name]) for name in scores}
+        settings = {name: settings_of(rows[name]) for name in scores}
         judged = _judge(row, {name: rows[name] for name in scores}, means)
         choices.append(
             {
                 "method": method,
                 "row": row,
-                "settings": {key: settings[row].get(key) for key in _differing(settings.values())},
+                "settings": {
+                    key: settings[row].get(key) for key in differing_keys(settings.values())
+                },
                 "score": means[row],
                 "n": len(scores[row]),
                 "scores": means,

@@ -12,16 +12,15 @@ import numpy as np
 from common.experiment.reporting import boundary_figure, example_figure
 from common.experiment.reporting import figure as figures
 from common.experiment.reporting.figure_style import colors_of
-from common.experiment.reporting.markdown import class_names
-from common.experiment.reporting.row import (
+from common.experiment.reporting.grouping import (
     BASELINES,
-    class_change,
-    confusions_of,
     method_of,
     reference_of,
     rows_of,
-    values_of,
+    with_same_data,
 )
+from common.experiment.reporting.markdown import class_names
+from common.experiment.reporting.row import class_change, confusions_of, values_of
 from common.experiment.reporting.run_record import Run, RunsBySeed, part_of
 from common.experiment.reporting.summary import describe_task
 
@@ -79,6 +78,8 @@ def _figure_makers(group: Sequence[Run]) -> dict[str, Callable[[], Any]]:
     after = next((name for name in adapted if name == "dann"), next(iter(adapted), None))
     before = reference_of(after or next(iter(members)), "source_only", members)
     pair = [name for name in (before, after) if name is not None] or list(members)[:1]
+    # What stands side by side shows the same examples.
+    shown_rows = {name: with_same_data(members[name], members[pair[-1]]) for name in pair}
     colors = colors_of(members)
     confusions = {name: confusions_of(members[name], "last") for name in members}
 
@@ -94,8 +95,8 @@ def _figure_makers(group: Sequence[Run]) -> dict[str, Callable[[], Any]]:
 
     def show_boundary():
         files = {
-            name: {seed: run.folder / "outputs.npz" for seed, run in members[name].items()}
-            for name in pair
+            name: {seed: run.folder / "outputs.npz" for seed, run in runs.items()}
+            for name, runs in shown_rows.items()
         }
         seeds = [
             seed
@@ -113,12 +114,12 @@ def _figure_makers(group: Sequence[Run]) -> dict[str, Callable[[], Any]]:
         return boundary_figure.decision_boundary(outputs, accuracy, colors, classes, title=title)
 
     def show_pictures():
-        seed, outputs = _shared_outputs({name: members[name] for name in pair})
+        seed, outputs = _shared_outputs(shown_rows)
         title = f"{task}: pictures and predictions (seed {seed})"
         return example_figure.sample_pictures(outputs, classes, colors, title=title)
 
     def show_embedding():
-        seed, outputs = _shared_outputs({name: members[name] for name in pair})
+        seed, outputs = _shared_outputs(shown_rows)
         title = f"{task}: features by t-SNE (seed {seed})"
         return example_figure.embedding(outputs, classes, title=title)
 
@@ -130,8 +131,9 @@ def _figure_makers(group: Sequence[Run]) -> dict[str, Callable[[], Any]]:
     def show_change():
         changes = {}
         for name in adapted:
-            base = confusions.get(reference_of(name, "source_only", members) or "", {})
-            change = class_change(confusions[name], base)
+            reference = reference_of(name, "source_only", members)
+            base = with_same_data(members[reference], members[name]) if reference else {}
+            change = class_change(confusions[name], confusions_of(base, "last"))
             changes |= {} if change is None else {name: change}
         names = class_names(classes, _only({change.shape[-1] for change in changes.values()}))
         title = f"{task}: change of each class{f', {adapted[0]}' if len(adapted) == 1 else ''}"

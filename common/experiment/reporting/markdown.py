@@ -15,6 +15,7 @@ from common.experiment.reporting.cell import (
     write_percent,
 )
 from common.experiment.reporting.choice import write_choices
+from common.experiment.reporting.grouping import BASELINES
 from common.experiment.reporting.protocol import (
     describe_protocol,
     differing_settings,
@@ -22,7 +23,7 @@ from common.experiment.reporting.protocol import (
     list_shared_settings,
 )
 from common.experiment.reporting.published import write_published
-from common.experiment.reporting.row import BASELINES, Row
+from common.experiment.reporting.row import Row
 from common.experiment.reporting.run_record import is_number
 from common.experiment.reporting.table import (
     HEADER,

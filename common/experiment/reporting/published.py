@@ -28,8 +28,8 @@ IMAGES = Publication(
         "that this hardly changes its accuracy; ours is scored with the network's own head.",
         "It names no number of steps and shows no spread over runs; ours are the weights after the "
         "last step, averaged over seeds.",
-        "It subtracts a mean without saying of which domain; ours subtracts none unless the "
-        "settings above say so.",
+        "It subtracts a mean without saying of which domain, and tells of no limit on gradients; "
+        "ours do as data.center and optimizer.clip_norm say in the settings below.",
         "Its equations add the domain losses of source and target; under their mean, our default, "
         "equal strengths are half as strong.",
     ),

@@ -8,18 +8,16 @@ from typing import Any
 from common.experiment.folder import as_json
 from common.experiment.reporting.across import compare_across
 from common.experiment.reporting.choice import choose_settings
-from common.experiment.reporting.published import compare_with_published
-from common.experiment.reporting.row import (
-    Row,
-    _differing,
-    _settings,
+from common.experiment.reporting.grouping import (
+    differing_keys,
     group_by_task,
-    make_row,
-    make_unlabelled_row,
     method_of,
     rows_of,
+    settings_of,
     with_same_data,
 )
+from common.experiment.reporting.published import compare_with_published
+from common.experiment.reporting.row import Row, make_row, make_unlabelled_row
 from common.experiment.reporting.run_record import Run, RunsBySeed, is_number, part_of
 
 # A discriminator that is right less often than this is outrun by the reversed gradient.
@@ -173,8 +171,8 @@ def describe_task(group: Sequence[Run], members: Mapping[str, RunsBySeed]) -> di
     Returns:
         An entry of `tasks` in `summary.json` without its name.
     """
-    flat = {name: _settings(runs) for name, runs in members.items()}
-    differing = _differing(flat.values())
+    flat = {name: settings_of(runs) for name, runs in members.items()}
+    differing = differing_keys(flat.values())
     starts = [start for run in group for start in part_of(run.about, "starts", list)]
     versions = [part_of(run.about, "versions", dict) for run in group]
     shared = {key: own for key, own in flat[next(iter(flat))].items() if key not in differing}

@@ -19,7 +19,8 @@ from common.experiment.reporting.cell import (
     write_mean,
     write_percent,
 )
-from common.experiment.reporting.row import BASELINES, Row
+from common.experiment.reporting.grouping import BASELINES
+from common.experiment.reporting.row import Row
 from common.experiment.reporting.run_record import is_number
 
 SELECTION_TITLES = {

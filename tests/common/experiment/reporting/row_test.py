@@ -6,7 +6,8 @@ import pytest
 from scipy import stats
 
 from common.experiment import report
-from common.experiment.reporting.row import milliseconds_per_step, reference_of, rows_of
+from common.experiment.reporting.grouping import reference_of, rows_of
+from common.experiment.reporting.row import milliseconds_per_step
 from tests.made_up_runs import ACCURACY, SEEDS, make_confusion, row_of, summarize, write_run
 
 
