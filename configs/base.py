@@ -29,6 +29,12 @@ TERMS = {
         },
     ),
     "mcc": ("minimum_class_confusion", {"weight": 1.0, "temperature": 2.5}),
+    "entropy": ("entropy", {"weight": 0.1}),
+    "information_maximization": ("information_maximization", {"weight": 1.0}),
+    "nuclear_norm": ("nuclear_norm", {"weight": 1.0}),
+    "coral": ("coral", {"weight": 1.0, "on": "logits"}),  # on: logits | features
+    "mmd": ("mmd", {"weight": 1.0}),
+    "joint_mmd": ("joint_mmd", {"weight": 1.0}),
 }
 
 # Whole methods, with phases or a state of their own: the domains of their batches, and the options

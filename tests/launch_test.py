@@ -37,6 +37,7 @@ def launch(*words):
         (["train", "--config=configs/nowhere.py"], "'configs/nowhere.py', which does not exist"),
         (["sweep", DIGITS + ":method=dann"], "'method=dann' is no argument of this config"),
         (["sweep", DIGITS, "--config.data.batch_size=1000"], "has 900 examples"),
+        (["train", DIGITS + ":method=mmd", "--config.data.batch_size=1"], "take at least 2"),
         (["report"], "report needs folders such as"),
         (["sweep", DIGITS, "--output=docs"], "--output is a flag of report, not of sweep"),
         (["report", "nowhere"], "not nowhere"),

@@ -169,5 +169,7 @@ def _say(how: str, what: BaseException | str, code: int) -> int:
     print(f"{how}: {' '.join(str(what).split())}", file=sys.stderr)
     for error in (what, getattr(what, "__cause__", None)):
         for note in getattr(error, "__notes__", ()):
-            print(note, file=sys.stderr)
+            # JAX adds one about its own frames to whatever is raised while it traces.
+            if "JAX_TRACEBACK_FILTERING" not in note:
+                print(note, file=sys.stderr)
     return code

@@ -18,8 +18,13 @@ from common.experiment.reporting.grouping import (
 from common.experiment.reporting.run_record import ACCURACY, RunsBySeed, is_number, part_of
 
 CONFUSION = "oracle/target_test_confusion"
-# Terms that make the target's predictions sure and diverse, which scores of such take for skill.
-CONFIDENCE_TERMS = ("minimum_class_confusion",)
+# Terms that make the target's predictions sure, which scores of that take for skill.
+CONFIDENCE_TERMS = (
+    "minimum_class_confusion",
+    "entropy",
+    "information_maximization",
+    "nuclear_norm",
+)
 
 Row = dict[str, Any]
 
