@@ -13,6 +13,17 @@ PLAIN = {
     "train_on_both": ("source", "target_labelled"),
 }
 
+CONDITIONAL = {
+    "weight": 1.0,  # multiplies the whole term
+    "strength": 1.0,  # largest factor of the reversed gradient
+    "schedule": "ramp",  # ramp | constant
+    "gamma": 10.0,  # steepness of the ramp
+    "hidden": (1024, 1024),  # the discriminator's hidden layers
+    "width": 1024,  # of the random map, where units times classes exceed 4,096
+    "entropy_conditioning": False,  # True: examples count more the surer their prediction
+    "entropy_gradient": False,  # True: those weights have a gradient, as in the authors' code
+}
+
 # The options of each alignment term, by the method's short name.
 TERMS = {
     "dann": (
@@ -26,6 +37,27 @@ TERMS = {
             "domain_reduction": "mean",  # mean | sum of the two domains' losses
             "hidden": (256, 256),  # the discriminator's hidden layers
             "kernel_init": "lecun_normal",  # lecun_normal | glorot_uniform | zeros
+        },
+    ),
+    "cdan": ("conditional_adversarial", CONDITIONAL),
+    "cdane": ("conditional_adversarial", {**CONDITIONAL, "entropy_conditioning": True}),
+    "mdd": (
+        "margin_disparity",
+        {
+            "weight": 1.0,  # multiplies the whole term
+            "margin_factor": 4.0,  # of the agreement on the source
+            "strength": 0.1,  # largest factor of the reversed gradient
+            "schedule": "ramp",  # ramp | constant
+            "gamma": 10.0,  # steepness of the ramp; the authors': number of steps / 1000
+            "hidden": (1024,),  # the adversarial head's hidden layers
+        },
+    ),
+    "virtual_adversarial": (
+        "virtual_adversarial",
+        {
+            "weight": 0.01,  # of the target
+            "source_factor": 100.0,  # times the weight: that of the source
+            "radius": 3.5,  # length of the change of a picture, over all of its values
         },
     ),
     "mcc": ("minimum_class_confusion", {"weight": 1.0, "temperature": 2.5}),
@@ -187,6 +219,8 @@ def set_method(config: Any, method: str) -> Any:
         if names.count(name) > 1:
             raise ValueError(f"method is {method!r}; it must name {name!r} once")
         term, options = TERMS[name]
+        if term in config.alignment:
+            raise ValueError(f"method is {method!r}; it must name one row of the term {term!r}")
         config.alignment[term] = ConfigDict(options)
     return config
 

@@ -9,24 +9,30 @@ from common.legal import check_keys
 from common.method import Alignment, Method
 from common.models.network import make_network
 from common.training.objective import make_objective
+from dann.alignment.conditional_adversarial import conditional_adversarial
 from dann.alignment.coral import coral
 from dann.alignment.domain_adversarial import domain_adversarial
 from dann.alignment.entropy import entropy
 from dann.alignment.information_maximization import information_maximization
 from dann.alignment.joint_mmd import joint_mmd
+from dann.alignment.margin_disparity import margin_disparity
 from dann.alignment.minimum_class_confusion import minimum_class_confusion
 from dann.alignment.mmd import mmd
 from dann.alignment.nuclear_norm import nuclear_norm
+from dann.alignment.virtual_adversarial import virtual_adversarial
 
 ALIGNMENTS: dict[str, Callable[[Mapping[str, Any]], Alignment]] = {
+    "conditional_adversarial": conditional_adversarial,
     "coral": coral,
     "domain_adversarial": domain_adversarial,
     "entropy": entropy,
     "information_maximization": information_maximization,
     "joint_mmd": joint_mmd,
+    "margin_disparity": margin_disparity,
     "minimum_class_confusion": minimum_class_confusion,
     "mmd": mmd,
     "nuclear_norm": nuclear_norm,
+    "virtual_adversarial": virtual_adversarial,
 }
 
 # Methods that are more than terms: with phases, or with a state that is refreshed.

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float
 
 from common.legal import check_count, check_keys, check_name, check_number
 from common.method import Alignment, View, fold_in_name
@@ -54,13 +55,9 @@ def domain_adversarial(config: Mapping[str, Any]) -> Alignment:
         equations 8 to 10 and 18, Algorithm 1, section 5.2.
     """
     check_keys(KEY, config, OPTIONS, OPTIONS)
-    check_name(f"{KEY}.schedule", config["schedule"], SCHEDULES)
+    check_adversary(KEY, config)
     check_name(f"{KEY}.domain_reduction", config["domain_reduction"], REDUCTIONS)
     check_name(f"{KEY}.kernel_init", config["kernel_init"], KERNEL_INITIALIZERS)
-    for name in ("weight", "strength", "gamma"):
-        check_number(f"{KEY}.{name}", config[name])
-    for index, units in enumerate(config["hidden"]):
-        check_count(f"{KEY}.hidden[{index}]", units)
     discriminator = DomainDiscriminator(tuple(config["hidden"]), config["kernel_init"])
     schedule = SCHEDULES[config["schedule"]]
     reduction = config["domain_reduction"]
@@ -85,15 +82,52 @@ def domain_adversarial(config: Mapping[str, Any]) -> Alignment:
             )
         )
         source, target = jnp.split(logits, [view.source.features.shape[0]])
-        losses = jnp.stack(
-            [
-                jnp.mean(optax.sigmoid_binary_cross_entropy(source, jnp.ones_like(source))),
-                jnp.mean(optax.sigmoid_binary_cross_entropy(target, jnp.zeros_like(target))),
-            ]
-        )
+        losses, accuracy = domain_losses(source, target)
         value = factor * (losses.mean() if reduction == "mean" else losses.sum())
-        accuracy = (jnp.mean((source > 0) * 1.0) + jnp.mean((target <= 0) * 1.0)) / 2
         metrics = {"domain_accuracy": accuracy, "reversal_strength": strength}
         return value, method_state, metrics
 
     return Alignment(init, loss)
+
+
+def check_adversary(key: str, config: Mapping[str, Any]) -> None:
+    """Refuses impossible values of the options that all terms with a reversed gradient have.
+
+    Args:
+        key: Where the term's options stand.
+        config: `schedule`, `weight`, `strength`, `gamma` and `hidden` are read.
+
+    Raises:
+        ValueError: One of them is impossible.
+    """
+    check_name(f"{key}.schedule", config["schedule"], SCHEDULES)
+    for name in ("weight", "strength", "gamma"):
+        check_number(f"{key}.{name}", config[name])
+    for index, units in enumerate(config["hidden"]):
+        check_count(f"{key}.hidden[{index}]", units)
+
+
+def domain_losses(
+    source: Float[Array, "source"],
+    target: Float[Array, "target"],
+    weights: tuple[Float[Array, "source"], Float[Array, "target"]] | None = None,
+) -> tuple[Float[Array, "2"], Float[Array, ""]]:
+    """Scores a discriminator.
+
+    Args:
+        source: Its logits on the source.
+        target: Its logits on the target.
+        weights: Factors of the examples' losses, by domain.
+
+    Returns:
+        The mean binary cross-entropy of the source and of the target, and the mean of its
+        accuracies on both.
+    """
+    losses = [
+        optax.sigmoid_binary_cross_entropy(source, jnp.ones_like(source)),
+        optax.sigmoid_binary_cross_entropy(target, jnp.zeros_like(target)),
+    ]
+    if weights is not None:
+        losses = [weight * own for weight, own in zip(weights, losses, strict=True)]
+    accuracy = (jnp.mean((source > 0) * 1.0) + jnp.mean((target <= 0) * 1.0)) / 2
+    return jnp.stack([own.mean() for own in losses]), accuracy

@@ -40,10 +40,16 @@ def test_rows_with_a_term_have_its_options_and_see_both_domains(method):
 
 
 def test_names_joined_by_plus_join_their_terms():
-    joined = "+".join(base.TERMS)
+    row_of_term = {term: row for row, (term, _) in base.TERMS.items()}
+    joined = "+".join(row_of_term.values())
     config = base.set_method(base.get_config(), joined)
     assert config.method == joined
-    assert set(config.alignment) == {term for term, _ in base.TERMS.values()}
+    assert set(config.alignment) == set(row_of_term)
+
+
+def test_two_rows_of_one_term_cannot_be_joined():
+    with pytest.raises(ValueError, match="one row of the term 'conditional_adversarial'"):
+        base.set_method(base.get_config(), "cdan+dann+cdane")
 
 
 @pytest.mark.parametrize("method", ["dan", "dann+", "dann+source_only", ""])
