@@ -97,12 +97,15 @@ class View(NamedTuple):
         batch: The batch itself.
         forward: `(images, domain) -> Outputs` in training mode; running statistics stay as they
             are.
+        average: `(images, domain) -> Outputs` of the averaged weights and statistics in evaluation
+            mode, without a gradient; None where `config.optimizer.ema_decay` is 0.
     """
 
     source: Outputs
     target: Outputs
     batch: Batch
     forward: Callable[[Array, str], Outputs]
+    average: Callable[[Array, str], Outputs] | None = None
 
 
 class Alignment(NamedTuple):
@@ -116,11 +119,20 @@ class Alignment(NamedTuple):
             term's own values, without prefix.
         source_weight: `None`, or `(method_state, view) -> weights`, one a source example, which
             multiply the task loss.
+        needs: Fields of a batch by domain beyond pictures and source labels, such as
+            `{"target": ("strong_image",)}`.
+        refresh: `None`, or `(method_state, outputs, hparams) -> method_state`, with `outputs` as
+            for `Method.refresh` and `hparams` as for `loss`.
+        refresh_every: Steps between two refreshes; 0: before step 0 alone. Terms that refresh and
+            are added must agree.
     """
 
     init: Callable[..., tuple[dict[str, Any], Any]]
     loss: Callable[..., tuple[Float[Array, ""], Any, Mapping[str, Array]]]
     source_weight: Callable[[Any, View], Float[Array, "batch"]] | None = None
+    needs: Mapping[str, tuple[str, ...]] = {}
+    refresh: Callable[[Any, Any, HParams], Any] | None = None
+    refresh_every: int = 0
 
 
 def fold_in_name(key: Key[Array, ""], name: str) -> Key[Array, ""]:

@@ -124,6 +124,7 @@ def get_config() -> Any:
 
     config.data = ConfigDict()
     config.data.batch_size = 64  # examples of each domain in a step
+    config.data.batch_sizes = ConfigDict()  # {domain: examples}, where a domain has another number
     config.data.split_seed = placeholder(int)  # None: the run's seed
     config.data.transductive = False  # True: train on the target's test pictures too
     config.data.center = "none"  # source: subtract the mean of the source's training inputs

@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, Num
 
+from common.legal import check_count, check_keys
 from common.method import fold_in_name
+
+
+def batch_sizes_of(config: Mapping[str, Any], domains: Iterable[str]) -> dict[str, int]:
+    """Says how many examples of each domain a step sees.
+
+    Args:
+        config: `config.data`.
+        domains: The domains of a batch.
+
+    Returns:
+        Examples by domain: `batch_size`, or what `batch_sizes` says of the domain.
+
+    Raises:
+        ValueError: `batch_sizes` names a domain that no batch holds, or holds no count.
+    """
+    domains = tuple(domains)
+    check_keys("config.data.batch_sizes", config["batch_sizes"], domains)
+    for domain, count in config["batch_sizes"].items():
+        check_count(f"config.data.batch_sizes.{domain}", count)
+    return {domain: config["batch_sizes"].get(domain, config["batch_size"]) for domain in domains}
 
 
 def check_sizes(sizes: Mapping[str, int], batch_sizes: Mapping[str, int]) -> None:
@@ -26,7 +48,8 @@ def check_sizes(sizes: Mapping[str, int], batch_sizes: Mapping[str, int]) -> Non
         if not 0 < batch_sizes[domain] <= size:
             raise ValueError(
                 f"config.data.batch_size is {batch_sizes[domain]}; the training split of {domain} "
-                f"has {size} examples, so 1 to {size} are possible"
+                f"has {size} examples, so 1 to {size} are possible "
+                f"(config.data.batch_sizes.{domain} is this domain's own)"
             )
 
 

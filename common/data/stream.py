@@ -104,7 +104,7 @@ class StepReader:
         stream: Stream,
         draw: Callable[[Any, int, int], Mapping[str, np.ndarray]],
         rows: Mapping[str, tuple[str, np.ndarray]],
-        own: slice,
+        own: Mapping[str, slice],
         num_steps: int,
     ):
         """Makes a reader; nothing is read yet.
@@ -114,7 +114,7 @@ class StepReader:
             draw: `(keys, first_step, num_steps) -> {domain: [member, step, row]}`, positions in
                 the training splits.
             rows: By domain its role and its training split, `[member, row]`.
-            own: Which rows of a batch this process reads.
+            own: By domain, which rows of a batch this process reads.
             num_steps: Steps of the whole run.
         """
         self._stream, self._draw, self._rows, self._own = stream, draw, rows, own
@@ -171,7 +171,7 @@ class StepReader:
             for domain, drawn in draw(block).items():
                 role, rows = self._rows[domain]
                 positions[domain] = drawn[:, place]
-                own = np.take_along_axis(rows, positions[domain][:, self._own], axis=1)
+                own = np.take_along_axis(rows, positions[domain][:, self._own[domain]], axis=1)
                 pictures[domain] = read_rows(self._stream.images[role], own)
             return positions, pictures
 

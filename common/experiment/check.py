@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 from common import legal
 from common.data.augment import make_augment
 from common.data.domain import Domain
-from common.data.pipeline import check_sizes
+from common.data.pipeline import batch_sizes_of, check_sizes
 from common.data.scaling import parse_scaling
 from common.data.table import CENTERS, is_streamed
 from common.data.task import load_task
@@ -81,7 +82,8 @@ def check_population(configs: Sequence[Config], make_method: MakeMethod) -> None
         sizes = {
             domain: len(task[ROLE_OF_DOMAIN[domain]].splits["train"]) for domain in methods[0].needs
         }
-        check_sizes(sizes, {domain: data["batch_size"] for domain in sizes})
+        batch_sizes = batch_sizes_of(data, sizes)
+        check_sizes(sizes, batch_sizes)
         for name in ("augment", "strong_augment"):
             _check_augment(data[name], f"config.data.{name}", task)
         make_assemble(data, methods[0].needs)
@@ -89,7 +91,7 @@ def check_population(configs: Sequence[Config], make_method: MakeMethod) -> None
         parallel.make_placement(
             len(configs),
             config["runtime"]["devices"],
-            data["batch_size"],
+            math.gcd(*batch_sizes.values()),
             config["runtime"]["parallel"],
         )
         params = _shapes_of(methods[0], config, task)
@@ -209,8 +211,9 @@ def _check_augment(options: Config, key: str, task: Mapping[str, Domain]) -> Non
 def _shapes_of(method: Method, config: Config, task: Mapping[str, Domain]) -> Any:
     """Returns the shapes of a method's parameters; nothing is computed."""
     batch = {}
+    batch_sizes = batch_sizes_of(config["data"], method.needs)
     for domain, fields in method.needs.items():
-        count = config["data"]["batch_size"]
+        count = batch_sizes[domain]
         shape = task[ROLE_OF_DOMAIN[domain]].examples.images.shape[1:]
         image = jax.ShapeDtypeStruct((count, *shape), jnp.float32)
         number = jax.ShapeDtypeStruct((count,), jnp.int32)

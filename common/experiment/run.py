@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ import jax
 import numpy as np
 
 from common.data.domain import Domain
+from common.data.pipeline import batch_sizes_of
 from common.data.stream import Stream
 from common.data.table import is_streamed, make_tables
 from common.data.task import load_task
@@ -88,8 +90,11 @@ def _train(
                 resume.check_resume(about, own, hashes, folder.versions())
         method = make_method(config, len(tasks[0]["source"].examples.classes))
         runtime = config["runtime"]
+        batch_sizes = batch_sizes_of(config["data"], method.needs)
+        # Copies on several devices share out the rows of every domain evenly.
         placement = parallel.make_placement(
-            len(configs), runtime["devices"], config["data"]["batch_size"], runtime["parallel"]
+            *(len(configs), runtime["devices"], math.gcd(*batch_sizes.values())),
+            runtime["parallel"],
         )
         tables, stream = _make_tables(tasks, config, placement)
         program = make_program(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
@@ -85,9 +86,18 @@ def make_objective(
         A method of one phase.
 
     Raises:
-        ValueError: Terms without both domains, or two terms that own the same parameter root.
+        ValueError: Terms without both domains, two terms that own the same parameter root or
+            refresh at different steps, or a term whose fields no batch may hold.
     """
     needs = needs_of(domains)
+    for name, term in terms.items():
+        for domain, fields in term.needs.items():
+            if domain not in needs:
+                raise ValueError(
+                    f"the term {name} needs the domain {domain}, but config.domains is {domains}"
+                )
+            needs[domain] = tuple(dict.fromkeys((*needs[domain], *fields)))
+    check_needs(needs)
     if terms and not {"source", "target"} <= set(domains):
         raise ValueError(
             f"the terms {', '.join(terms)} compare source and target, but config.domains is "
@@ -119,11 +129,17 @@ def make_objective(
                 network, variables, {domain: images}, key=fold_in_name(key, "forward_more")
             )[0][domain]
 
+        def average(images, domain):
+            return jax.lax.stop_gradient(predict(network, variables["ema"], images, domain))
+
         states = variables["method_state"]
         view = None
         weights = None
         if terms:
-            view = View(outputs["source"], outputs["target"], batch, forward_more)
+            view = View(
+                *(outputs["source"], outputs["target"], batch, forward_more),
+                average if "ema" in variables else None,
+            )
             for name, term in terms.items():
                 if term.source_weight is not None:
                     factor = term.source_weight(states[name], view)
@@ -159,12 +175,35 @@ def make_objective(
             metrics |= {f"{name}/{metric}": number for metric, number in extra.items()}
         return total, Aux(batch_stats, new_states, metrics)
 
+    refreshed = {name: term for name, term in terms.items() if term.refresh is not None}
+
+    def refresh(variables, outputs, hparams):
+        states = dict(variables["method_state"])
+        for name, term in refreshed.items():
+            assert term.refresh is not None
+            states[name] = term.refresh(states[name], outputs, _own(hparams, f"{prefix}.{name}."))
+        return states
+
     return Method(
         init=init,
         phases=(Phase(loss),),
         predict=lambda variables, images, domain: predict(network, variables, images, domain),
         needs=needs,
+        refresh=refresh if refreshed else None,
+        refresh_every=_cadence(refreshed),
     )
+
+
+def _cadence(terms: Mapping[str, Alignment]) -> int:
+    """Returns the steps between the refreshes that all terms agree on."""
+    cadences = {name: term.refresh_every for name, term in terms.items()}
+    if len(set(cadences.values())) > 1:
+        raise ValueError(
+            "the terms "
+            + " and ".join(f"{name} (every {steps} steps)" for name, steps in cadences.items())
+            + " refresh at different steps; set their refresh_every to one number"
+        )
+    return next(iter(cadences.values()), 0)
 
 
 def _own(hparams: Mapping[str, Array], prefix: str) -> dict[str, Array]:

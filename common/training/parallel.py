@@ -64,7 +64,8 @@ def make_placement(
         max_devices: How many devices may be used; 0 for as many as help: all accelerators, the
             cores of a processor only for the members of a population, since a single small
             network is slower on cores that have to wait for each other.
-        batch_size: Rows of a batch, a domain.
+        batch_size: Rows of a batch that are to be shared out: of one domain, or the greatest
+            common divisor of all domains'.
         mode: `jit` or `pmap`.
 
     Returns:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from common.data.pipeline import check_sizes, indices
+from common.data.pipeline import batch_sizes_of, check_sizes, indices
 from common.data.stream import StepReader, Stream, read_blocks
 from common.evaluation.metric import confusion_matrix, mean_loss
 from common.evaluation.output import batches_of, outputs_over, scan
@@ -132,7 +132,7 @@ def make_program(
         ValueError: Something in the config does not fit the method or the data.
     """
     check_needs(method.needs)
-    batch_sizes = {domain: config["data"]["batch_size"] for domain in method.needs}
+    batch_sizes = batch_sizes_of(config["data"], method.needs)
     sizes = {domain: tables[ROLE_OF_DOMAIN[domain]]["train"].shape[1] for domain in method.needs}
     check_sizes(sizes, batch_sizes)
     assemble = make_assemble(config["data"], method.needs)
@@ -300,7 +300,9 @@ def make_program(
             for domain in method.needs
             for role in (ROLE_OF_DOMAIN[domain],)
         }
-        own_rows = parallel.process_rows(config["data"]["batch_size"], placement)
+        own_rows = {
+            domain: parallel.process_rows(count, placement) for domain, count in batch_sizes.items()
+        }
         reader = StepReader(stream, draw_on_host, train_rows, own_rows, config["num_steps"])
 
     def chunk(state, tables, first_step, num_steps):

@@ -215,10 +215,12 @@ def _describe_row(runs: RunsBySeed) -> Row:
     sees = "pictures" if first.result.get("sees_target_pictures") else "nothing"
     pace = median(milliseconds_per_step(run.times) for run in runs.values())
     members = median(run.times[-1].get("members") for run in runs.values() if run.times)
-    batch = part_of(first.config, "data", dict).get("batch_size")
+    data = part_of(first.config, "data", dict)
+    own = part_of(data, "batch_sizes", dict)
+    batches = [own.get(domain, data.get("batch_size")) for domain in domains]
     rate = None
-    if pace and members and is_number(batch):
-        rate = 1000 * members * batch * len(domains) / pace
+    if pace and members and batches and all(map(is_number, batches)):
+        rate = 1000 * members * sum(batches) / pace
     return {
         "rewards_confidence": any(
             term in part_of(first.config, "alignment", dict) for term in CONFIDENCE_TERMS

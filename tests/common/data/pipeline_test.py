@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.data.pipeline import check_sizes, indices, scale_images
+from common.data.pipeline import batch_sizes_of, check_sizes, indices, scale_images
 
 NUM_STEPS = 6
 
@@ -115,3 +115,13 @@ def test_pictures_are_scaled_to_one_as_floats():
     scaled = scale_images(stored, jnp.asarray(16.0))
     assert scaled.dtype == jnp.float32
     np.testing.assert_array_equal(scaled, [[0.0, 0.25, 1.0]])
+
+
+def test_a_domain_may_have_a_batch_size_of_its_own():
+    config = {"batch_size": 64, "batch_sizes": {"target": 192}}
+    sizes = batch_sizes_of(config, ("source", "target"))
+    assert sizes == {"source": 64, "target": 192}
+    with pytest.raises(ValueError, match="batch_sizes.target is unknown"):
+        batch_sizes_of(config, ("source",))
+    with pytest.raises(ValueError, match="batch_sizes.target is '3'"):
+        batch_sizes_of({"batch_size": 64, "batch_sizes": {"target": "3"}}, ("target",))

@@ -41,7 +41,8 @@ def make_reader(num_bytes, own=slice(0, 4), images=None):
         domain: (domain, np.stack([np.random.default_rng(m).permutation(size) for m in range(2)]))
         for domain, size in SIZES.items()
     }
-    reader = StepReader(Stream(images, num_bytes, 3), draw, rows, own, NUM_STEPS)
+    own_rows = dict.fromkeys(SIZES, own)
+    reader = StepReader(Stream(images, num_bytes, 3), draw, rows, own_rows, NUM_STEPS)
     return reader, images, rows
 
 

@@ -233,3 +233,60 @@ def test_labels_are_needed_of_labelled_domains_alone():
         "target": ("image",),
         "target_labelled": ("image", "label"),
     }
+
+
+def test_a_term_is_given_the_fields_that_it_needs_and_no_target_label():
+    term = make_term()._replace(needs={"target": ("strong_image", "index"), "source": ("index",)})
+    assert make_method(BOTH, {"own": term}).needs == {
+        "source": ("image", "label", "index"),
+        "target": ("image", "strong_image", "index"),
+    }
+    with pytest.raises(ValueError, match="target labels never enter"):
+        make_method(BOTH, {"own": term._replace(needs={"target": ("label",)})})
+    with pytest.raises(ValueError, match="the term own needs the domain target_labelled"):
+        make_method(BOTH, {"own": term._replace(needs={"target_labelled": ("image",)})})
+
+
+def test_each_term_refreshes_its_own_state_from_its_own_values():
+    def refresh(state, outputs, hparams):
+        return {"mean": outputs["target"]["features"].mean() * hparams["weight"] + state["mean"]}
+
+    state = {"mean": jnp.ones(())}
+    refreshed = make_term(state=state)._replace(refresh=refresh, refresh_every=3)
+    method = make_method(BOTH, {"first": refreshed, "left": make_term(), "second": refreshed})
+    assert method.refresh is not None and method.refresh_every == 3
+    states = {"first": state, "left": {}, "second": state}
+    after = method.refresh(
+        {"method_state": states},
+        {"target": {"features": jnp.full((4, 2), 2.0)}},
+        {
+            f"alignment.{name}.weight": jnp.float32(own)
+            for name, own in {"first": 3, "second": 5}.items()
+        },
+    )
+    assert {name: own and float(own["mean"]) for name, own in after.items()} == {
+        "first": 7.0,
+        "left": {},
+        "second": 11.0,
+    }
+    with pytest.raises(ValueError, match="refresh at different steps"):
+        make_method(BOTH, {"a": refreshed, "b": refreshed._replace(refresh_every=4)})
+
+
+def test_the_averaged_weights_predict_in_evaluation_mode_and_without_a_gradient():
+    batch = make_batch(BOTH)
+
+    def value(params, view):
+        return view.average(batch["target"]["image"], "target").logits.sum()
+
+    method = make_method(BOTH, {"own": make_term(value)}, "separate")
+    variables = jax.jit(method.init)(jax.random.key(0), batch)
+    scaled = jax.tree.map(lambda leaf: 2 * leaf, variables["params"])
+    variables["ema"] = {"params": scaled, "batch_stats": variables["batch_stats"]}
+    own = {"alignment.own.weight": jnp.float32(1)}
+    _, aux, gradient = evaluate(method, batch, own, variables=variables)
+    expected = method.predict(variables["ema"], batch["target"]["image"], "target").logits.sum()
+    np.testing.assert_allclose(aux.metrics["own/loss"], expected, 1e-5)
+    plain = {"alignment.own.weight": jnp.float32(0)}
+    _, _, without = evaluate(method, batch, plain, variables=variables)
+    jax.tree.map(np.testing.assert_array_equal, gradient, without)
