@@ -45,7 +45,7 @@ SETS = {
     "svhn": "tfds:svhn_cropped",
     "synthetic_numbers": "tfds:synthetic_digits",
 }
-PAIR_SEEDS = tuple(range(100, 103))
+PAIR_SEEDS = tuple(range(100, 110))
 # Batch statistics of the target alone may help; one more row shows how much.
 PAIR_ROWS = {"paper": ROWS, "modern": ("source_only", "statistics_only", *ROWS[1:])}
 # The paper's larger network is for pictures of house numbers.
@@ -53,8 +53,12 @@ HOUSE_NUMBERS = ("svhn", "synthetic_numbers")
 
 
 def get_config(argument: str = ""):
-    """Returns one run; `argument` names `method`, and of a pair `source`, `target`, `protocol`."""
-    arguments = base.parse(argument, method="dann", source="", target="", protocol="")
+    """Returns one run; `argument` names `method`, and of a pair `source`, `target`, `protocol`.
+
+    `seeds` is for `sweep` alone.
+    """
+    arguments = base.parse(argument, method="dann", source="", target="", protocol="", seeds="")
+    del arguments["seeds"]
     if any(arguments[key] for key in ("source", "target", "protocol")):
         return _pair(**arguments | {"protocol": arguments["protocol"] or "paper"})
     config = base.get_config()
@@ -138,13 +142,21 @@ def _pair(method: str, source: str, target: str, protocol: str):
 
 
 def sweep(add, argument=""):
-    """Adds every row with every seed, of the embedded pair or of the one in the argument."""
-    pair = base.parse(argument, source="", target="", protocol="")
+    """Adds every row with every seed, of the embedded pair or of the one in the argument.
+
+    `seeds=3` there takes the first three seeds alone.
+    """
+    pair = base.parse(argument, source="", target="", protocol="", seeds="")
     rows, seeds, chosen = ROWS, SEEDS, ""
-    if argument:
+    names = {key: value for key, value in pair.items() if value and key != "seeds"}
+    if names:
         # A protocol that there is not is refused with the first run.
-        rows = PAIR_ROWS.get(pair["protocol"], ROWS)
-        seeds, chosen = PAIR_SEEDS, f"{argument},"
+        rows, seeds = PAIR_ROWS.get(pair["protocol"], ROWS), PAIR_SEEDS
+        chosen = "".join(f"{key}={value}," for key, value in names.items())
+    if pair["seeds"]:
+        if pair["seeds"] not in map(str, range(1, len(seeds) + 1)):
+            raise ValueError(f"seeds is {pair['seeds']!r}; legal are 1 to {len(seeds)}")
+        seeds = seeds[: int(pair["seeds"])]
     for method in rows:
         for seed in seeds:
             add(f"{chosen}method={method}", {"seed": seed})
