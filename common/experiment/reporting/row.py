@@ -24,6 +24,7 @@ CONFIDENCE_TERMS = (
     "entropy",
     "information_maximization",
     "nuclear_norm",
+    "fixmatch",
 )
 
 Row = dict[str, Any]
