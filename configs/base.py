@@ -69,6 +69,8 @@ TERMS = {
     "joint_mmd": ("joint_mmd", {"weight": 1.0}),
     # threshold: of the largest probability, above which a prediction is a label
     "fixmatch": ("fixmatch", {"weight": 1.0, "threshold": 0.9}),
+    # The teacher is the average that config.optimizer.ema_decay keeps: 0.99 in the paper.
+    "mean_teacher": ("mean_teacher", {"weight": 3.0, "threshold": 0.968}),
 }
 
 # Whole methods, with phases or a state of their own: the domains of their batches, and the options
@@ -76,7 +78,7 @@ TERMS = {
 METHODS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {}
 
 # Rows that learn from two views of a picture, the second drawn by config.data.strong_augment.
-STRONG_VIEWS = ("fixmatch",)
+STRONG_VIEWS = ("fixmatch", "mean_teacher")
 
 
 def get_config() -> Any:

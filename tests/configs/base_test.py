@@ -13,9 +13,16 @@ ROWS = (*base.PLAIN, *base.TERMS, *base.METHODS)
 TERMS = copy.deepcopy(base.TERMS)
 
 
+def averaging(method):
+    """The defaults of a row, but for an average of the weights, which some rows learn from."""
+    config = base.set_method(base.get_config(), method)
+    config.optimizer.ema_decay = 0.9
+    return config
+
+
 @pytest.mark.parametrize("method", ROWS)
 def test_every_row_is_a_method(method):
-    config = base.set_method(base.get_config(), method)
+    config = averaging(method)
     made = MAKERS[config.package](config.to_dict(), NUM_CLASSES)
     assert set(made.needs) == set(config.domains)
     assert made.phases
@@ -23,7 +30,7 @@ def test_every_row_is_a_method(method):
 
 @pytest.mark.parametrize("method", (*ROWS, "dann+fixmatch"))
 def test_rows_that_need_a_strong_view_are_known_and_have_one_in_the_benchmarks(method):
-    config = base.set_method(base.get_config(), method)
+    config = averaging(method)
     made = MAKERS[config.package](config.to_dict(), NUM_CLASSES)
     needed = any("strong_image" in fields for fields in made.needs.values())
     assert base.needs_strong_views(method) == needed

@@ -25,6 +25,7 @@ CONFIDENCE_TERMS = (
     "information_maximization",
     "nuclear_norm",
     "fixmatch",
+    "mean_teacher",
 )
 
 Row = dict[str, Any]
