@@ -75,10 +75,13 @@ TERMS = {
 
 # Whole methods, with phases or a state of their own: the domains of their batches, and the options
 # that stand at config.adaptation.
-METHODS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {}
+METHODS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    # threshold: of the largest probability, times the mean of the source's
+    "adamatch": (("source", "target"), {"weight": 1.0, "threshold": 0.9}),
+}
 
 # Rows that learn from two views of a picture, the second drawn by config.data.strong_augment.
-STRONG_VIEWS = ("fixmatch", "mean_teacher")
+STRONG_VIEWS = ("fixmatch", "mean_teacher", "adamatch")
 
 
 def get_config() -> Any:
