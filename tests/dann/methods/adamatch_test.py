@@ -158,8 +158,8 @@ def test_the_loss_is_that_of_the_derivation():
     assert 0 < sure < 1
     assert value == pytest.approx(expected, rel=1e-8)
     assert aux.metrics["adamatch/sure"] == pytest.approx(sure)
-    jax.tree.map(lambda own, other: np.testing.assert_allclose(own, other, 1e-9),
-                 aux.method_state, state)  # fmt: skip
+    for name, own in state.items():
+        np.testing.assert_allclose(aux.method_state[name], own, 1e-9)
     # The statistics are those of the pass over both domains; the source's own pass leaves none.
     kept = aux.batch_stats["feature_extractor"]["normalization_0"]["BatchNorm_0"]
     np.testing.assert_allclose(kept["mean"], 0.1 * mean, 1e-6)
@@ -239,6 +239,16 @@ def test_without_shared_statistics_the_two_passes_of_the_source_are_one():
 
     # Whatever is drawn, nothing lies between equal logits.
     assert loss(jax.random.key(0)) == loss(jax.random.key(1))
+
+
+def test_members_of_a_population_keep_running_means_of_their_own():
+    config, tables = tiny.make_config("adamatch"), tiny.make_tables(2)
+    with tiny.quick_compilation():
+        both = tiny.train(tiny.make_run(config, num_members=2, tables=tables), 4)
+        alone = tiny.train(tiny.make_run(config, tables=tiny.take_members(tables, [0])), 4)
+    for name, together in both.method_state.items():
+        np.testing.assert_allclose(together[0], alone.method_state[name][0], 1e-5)
+        assert np.abs(together[0] - together[1]).max() > 1e-6
 
 
 def test_a_batch_holds_both_views_of_both_domains_and_no_target_label():
