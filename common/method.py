@@ -125,6 +125,7 @@ class Alignment(NamedTuple):
             for `Method.refresh` and `hparams` as for `loss`.
         refresh_every: Steps between two refreshes; 0: before step 0 alone. Terms that refresh and
             are added must agree.
+        needs_average: Whether `loss` calls `view.average`; a run that keeps none is then refused.
     """
 
     init: Callable[..., tuple[dict[str, Any], Any]]
@@ -133,6 +134,7 @@ class Alignment(NamedTuple):
     needs: Mapping[str, tuple[str, ...]] = {}
     refresh: Callable[[Any, Any, HParams], Any] | None = None
     refresh_every: int = 0
+    needs_average: bool = False
 
 
 def fold_in_name(key: Key[Array, ""], name: str) -> Key[Array, ""]:

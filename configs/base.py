@@ -67,11 +67,21 @@ TERMS = {
     "coral": ("coral", {"weight": 1.0, "on": "logits"}),  # on: logits | features
     "mmd": ("mmd", {"weight": 1.0}),
     "joint_mmd": ("joint_mmd", {"weight": 1.0}),
+    # threshold: of the largest probability, above which a prediction is a label
+    "fixmatch": ("fixmatch", {"weight": 1.0, "threshold": 0.9}),
+    # The teacher is the average that config.optimizer.ema_decay keeps: 0.99 in the paper.
+    "mean_teacher": ("mean_teacher", {"weight": 3.0, "threshold": 0.968}),
 }
 
 # Whole methods, with phases or a state of their own: the domains of their batches, and the options
 # that stand at config.adaptation.
-METHODS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {}
+METHODS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    # threshold: of the largest probability, times the mean of the source's
+    "adamatch": (("source", "target"), {"weight": 1.0, "threshold": 0.9}),
+}
+
+# Rows that learn from two views of a picture, the second drawn by config.data.strong_augment.
+STRONG_VIEWS = ("fixmatch", "mean_teacher", "adamatch")
 
 
 def get_config() -> Any:
@@ -224,6 +234,18 @@ def set_method(config: Any, method: str) -> Any:
             raise ValueError(f"method is {method!r}; it must name one row of the term {term!r}")
         config.alignment[term] = ConfigDict(options)
     return config
+
+
+def needs_strong_views(method: str) -> bool:
+    """Says whether a row needs `config.data.strong_augment`.
+
+    Args:
+        method: A name as for `set_method`.
+
+    Returns:
+        True where one of its terms, or the whole method, is in `STRONG_VIEWS`.
+    """
+    return any(name in STRONG_VIEWS for name in method.split("+"))
 
 
 def _nearest(name: str) -> str:

@@ -13,22 +13,27 @@ from dann.alignment.conditional_adversarial import conditional_adversarial
 from dann.alignment.coral import coral
 from dann.alignment.domain_adversarial import domain_adversarial
 from dann.alignment.entropy import entropy
+from dann.alignment.fixmatch import fixmatch
 from dann.alignment.information_maximization import information_maximization
 from dann.alignment.joint_mmd import joint_mmd
 from dann.alignment.margin_disparity import margin_disparity
+from dann.alignment.mean_teacher import mean_teacher
 from dann.alignment.minimum_class_confusion import minimum_class_confusion
 from dann.alignment.mmd import mmd
 from dann.alignment.nuclear_norm import nuclear_norm
 from dann.alignment.virtual_adversarial import virtual_adversarial
+from dann.methods import adamatch
 
 ALIGNMENTS: dict[str, Callable[[Mapping[str, Any]], Alignment]] = {
     "conditional_adversarial": conditional_adversarial,
     "coral": coral,
     "domain_adversarial": domain_adversarial,
     "entropy": entropy,
+    "fixmatch": fixmatch,
     "information_maximization": information_maximization,
     "joint_mmd": joint_mmd,
     "margin_disparity": margin_disparity,
+    "mean_teacher": mean_teacher,
     "minimum_class_confusion": minimum_class_confusion,
     "mmd": mmd,
     "nuclear_norm": nuclear_norm,
@@ -36,7 +41,9 @@ ALIGNMENTS: dict[str, Callable[[Mapping[str, Any]], Alignment]] = {
 }
 
 # Methods that are more than terms: with phases, or with a state that is refreshed.
-METHODS: dict[str, Callable[[Mapping[str, Any], int], Method]] = {}
+METHODS: dict[str, Callable[[Mapping[str, Any], int], Method]] = {
+    "adamatch": adamatch.make_method,
+}
 
 
 def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
@@ -51,11 +58,18 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
         The method.
 
     Raises:
-        ValueError: An unknown term, model or policy.
+        ValueError: An unknown term, model or policy, or a term that learns from averaged weights
+            in a run that keeps none.
     """
     if config["method"] in METHODS:
         return METHODS[config["method"]](config, num_classes)
     check_keys("config.alignment", config["alignment"], sorted(ALIGNMENTS))
     network = make_network(config["model"], num_classes)
     terms = {name: ALIGNMENTS[name](own) for name, own in config["alignment"].items()}
+    for name, term in terms.items():
+        if term.needs_average and not config["optimizer"]["ema_decay"]:
+            raise ValueError(
+                f"config.optimizer.ema_decay is 0, but the term {name} learns from the average of "
+                "the weights; set it between 0 and 1, such as 0.99"
+            )
     return make_objective(network, tuple(config["domains"]), terms, "alignment")

@@ -62,6 +62,8 @@ def make_config(
     for term in config.alignment.values():
         if "hidden" in term:
             term.hidden = (8,)
+    if "mean_teacher" in config.alignment:
+        config.optimizer.ema_decay = 0.9
     config.update_from_flattened_dict(dict(changes or {}))
     return resolve(config)
 

@@ -39,7 +39,11 @@ def make_assemble(
     augment = make_augment(config["augment"])
     augment_strongly = make_augment(config["strong_augment"])
     if any("strong_image" in fields for fields in needs.values()) and not config["strong_augment"]:
-        raise ValueError("the method needs strong_image, but config.data.strong_augment is empty")
+        raise ValueError(
+            "the method learns from a second view of each picture, but config.data.strong_augment "
+            "is empty; name the augmentations that draw it, such as "
+            "{'shift': {'pixels': 2, 'probability': 1.0}}"
+        )
 
     def assemble(tables, drawn, stored, key):
         batch = {}

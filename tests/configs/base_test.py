@@ -5,19 +5,40 @@ import json
 
 import pytest
 
-from configs import base
+from common.data.augment import make_augment
+from configs import base, digits
 from tests.tiny import MAKERS, NUM_CLASSES
 
 ROWS = (*base.PLAIN, *base.TERMS, *base.METHODS)
 TERMS = copy.deepcopy(base.TERMS)
 
 
+def averaging(method):
+    """The defaults of a row, but for an average of the weights, which some rows learn from."""
+    config = base.set_method(base.get_config(), method)
+    config.optimizer.ema_decay = 0.9
+    return config
+
+
 @pytest.mark.parametrize("method", ROWS)
 def test_every_row_is_a_method(method):
-    config = base.set_method(base.get_config(), method)
+    config = averaging(method)
     made = MAKERS[config.package](config.to_dict(), NUM_CLASSES)
     assert set(made.needs) == set(config.domains)
     assert made.phases
+
+
+@pytest.mark.parametrize("method", (*ROWS, "dann+fixmatch"))
+def test_rows_that_need_a_strong_view_are_known_and_have_one_in_the_benchmarks(method):
+    config = averaging(method)
+    made = MAKERS[config.package](config.to_dict(), NUM_CLASSES)
+    needed = any("strong_image" in fields for fields in made.needs.values())
+    assert base.needs_strong_views(method) == needed
+    for pair in ("", "source=mnist,target=mnist_m,", "source=svhn,target=mnist,"):
+        strong = digits.get_config(f"{pair}method={method}").data.strong_augment
+        # The other rows' configs stay as they are.
+        assert bool(strong) == needed
+        make_augment(strong.to_dict(), "config.data.strong_augment")
 
 
 @pytest.mark.parametrize("method", base.PLAIN)

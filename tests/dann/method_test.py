@@ -109,3 +109,12 @@ def test_a_term_without_target_pictures_is_refused(row):
     config = tiny.make_config("dann", {"domains": PLAIN[row]})
     with pytest.raises(ValueError, match="compare source and target"):
         make_adaptation(config, tiny.NUM_CLASSES)
+
+
+def test_a_teacher_without_averaged_weights_is_refused():
+    config = tiny.make_config("dann+mean_teacher")
+    assert make_adaptation(config, tiny.NUM_CLASSES).phases
+    config = tiny.make_config("dann+mean_teacher", {"optimizer.ema_decay": 0.0})
+    with pytest.raises(ValueError, match="ema_decay is 0, but the term mean_teacher") as caught:
+        make_adaptation(config, tiny.NUM_CLASSES)
+    assert "such as 0.99" in str(caught.value)

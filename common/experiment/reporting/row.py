@@ -18,12 +18,16 @@ from common.experiment.reporting.grouping import (
 from common.experiment.reporting.run_record import ACCURACY, RunsBySeed, is_number, part_of
 
 CONFUSION = "oracle/target_test_confusion"
-# Terms that make the target's predictions sure, which scores of that take for skill.
-CONFIDENCE_TERMS = (
+# Terms and whole methods that make the target's predictions sure, which scores of that take for
+# skill.
+CONFIDENT = (
     "minimum_class_confusion",
     "entropy",
     "information_maximization",
     "nuclear_norm",
+    "fixmatch",
+    "mean_teacher",
+    "adamatch",
 )
 
 Row = dict[str, Any]
@@ -218,13 +222,12 @@ def _describe_row(runs: RunsBySeed) -> Row:
     data = part_of(first.config, "data", dict)
     own = part_of(data, "batch_sizes", dict)
     batches = [own.get(domain, data.get("batch_size")) for domain in domains]
+    parts = {*part_of(first.config, "alignment", dict), part_of(first.config, "method", str)}
     rate = None
     if pace and members and batches and all(map(is_number, batches)):
         rate = 1000 * members * sum(batches) / pace
     return {
-        "rewards_confidence": any(
-            term in part_of(first.config, "alignment", dict) for term in CONFIDENCE_TERMS
-        ),
+        "rewards_confidence": not parts.isdisjoint(CONFIDENT),
         "sees_target": "pictures and labels" if "target_labelled" in domains else sees,
         "parameters": part_of(first.result, "parameters", dict),
         "milliseconds_per_step": pace,
