@@ -67,6 +67,16 @@ TERMS = {
     "coral": ("coral", {"weight": 1.0, "on": "logits"}),  # on: logits | features
     "mmd": ("mmd", {"weight": 1.0}),
     "joint_mmd": ("joint_mmd", {"weight": 1.0}),
+    "optimal_transport": (
+        "optimal_transport",
+        {
+            "weight": 1.0,  # multiplies the whole term
+            "feature_factor": 1e-3,  # of the squared distance of features in the cost
+            "label_factor": 1e-4,  # of the cross-entropy of predictions in the cost
+            "regularization": 0.02,  # of the plan's entropy, as a share of the mean cost
+            "iterations": 100,  # of the plan's solver
+        },
+    ),
 }
 
 # Whole methods, with phases or a state of their own: the domains of their batches, and the options

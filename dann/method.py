@@ -19,6 +19,7 @@ from dann.alignment.margin_disparity import margin_disparity
 from dann.alignment.minimum_class_confusion import minimum_class_confusion
 from dann.alignment.mmd import mmd
 from dann.alignment.nuclear_norm import nuclear_norm
+from dann.alignment.optimal_transport import optimal_transport
 from dann.alignment.virtual_adversarial import virtual_adversarial
 
 ALIGNMENTS: dict[str, Callable[[Mapping[str, Any]], Alignment]] = {
@@ -32,6 +33,7 @@ ALIGNMENTS: dict[str, Callable[[Mapping[str, Any]], Alignment]] = {
     "minimum_class_confusion": minimum_class_confusion,
     "mmd": mmd,
     "nuclear_norm": nuclear_norm,
+    "optimal_transport": optimal_transport,
     "virtual_adversarial": virtual_adversarial,
 }
 
