@@ -41,6 +41,17 @@ TERMS = {
     ),
     "cdan": ("conditional_adversarial", CONDITIONAL),
     "cdane": ("conditional_adversarial", {**CONDITIONAL, "entropy_conditioning": True}),
+    "pada": (
+        "partial_adversarial",
+        {
+            "weight": 1.0,  # multiplies the whole term
+            "strength": 1.0,  # largest factor of the reversed gradient
+            "schedule": "ramp",  # ramp | constant
+            "gamma": 10.0,  # steepness of the ramp
+            "hidden": (256, 256),  # the discriminator's hidden layers
+            "refresh_every": 500,  # steps between two estimates of the classes' weights
+        },
+    ),
     "mdd": (
         "margin_disparity",
         {

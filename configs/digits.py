@@ -48,6 +48,8 @@ SETS = {
 PAIR_SEEDS = tuple(range(100, 103))
 # Batch statistics of the target alone may help; one more row shows how much.
 PAIR_ROWS = {"paper": ROWS, "modern": ("source_only", "statistics_only", *ROWS[1:])}
+# The terms with DANN's discriminator.
+ADVERSARIAL = ("domain_adversarial", "partial_adversarial")
 # The paper's larger network is for pictures of house numbers.
 HOUSE_NUMBERS = ("svhn", "synthetic_numbers")
 
@@ -75,15 +77,20 @@ def get_config(argument: str = ""):
     config.data.augment = {"shift": {"pixels": 1, "probability": 0.5}}
 
     base.set_method(config, arguments["method"])
-    if "domain_adversarial" in config.alignment:
+    for adversarial in _adversarial(config):
         # The discriminator has to keep up with the reversed gradient.
-        config.alignment.domain_adversarial.strength = 1.0
-        config.alignment.domain_adversarial.hidden = (256, 256)
+        adversarial.strength = 1.0
+        adversarial.hidden = (256, 256)
         config.optimizer.groups.discriminator = {
             "pattern": r"domain_discriminator/.*",
             "learning_rate_factor": 3.0,
         }
     return config
+
+
+def _adversarial(config):
+    """Returns the options of the terms with DANN's discriminator, which are set alike."""
+    return [own for term, own in config.alignment.items() if term in ADVERSARIAL]
 
 
 def _pair(method: str, source: str, target: str, protocol: str):
@@ -115,7 +122,6 @@ def _pair(method: str, source: str, target: str, protocol: str):
         config.optimizer.max_norm = 4.0
 
     base.set_method(config, method)
-    adversarial = config.alignment.get("domain_adversarial")
     if protocol == "paper":
         config.model.normalization = "none"
         config.optimizer.name = "sgd"
@@ -124,7 +130,7 @@ def _pair(method: str, source: str, target: str, protocol: str):
         # The paper anneals nothing from house numbers to MNIST.
         anneals = (source, target) != ("svhn", "mnist")
         config.optimizer.schedule = "inverse_power" if anneals else "constant"
-        if adversarial is not None:
+        for adversarial in _adversarial(config):
             adversarial.hidden = (1024, 1024) if of_house_numbers else (100,)
         return config
     config.model.normalization = "separate"
@@ -132,7 +138,7 @@ def _pair(method: str, source: str, target: str, protocol: str):
     config.optimizer.learning_rate = 1e-3
     config.optimizer.schedule = "inverse_power"
     config.optimizer.ema_decay = 0.998
-    if adversarial is not None:
+    for adversarial in _adversarial(config):
         adversarial.hidden = (256, 256)
     return config
 

@@ -20,6 +20,7 @@ from dann.alignment.minimum_class_confusion import minimum_class_confusion
 from dann.alignment.mmd import mmd
 from dann.alignment.nuclear_norm import nuclear_norm
 from dann.alignment.optimal_transport import optimal_transport
+from dann.alignment.partial_adversarial import partial_adversarial
 from dann.alignment.virtual_adversarial import virtual_adversarial
 
 ALIGNMENTS: dict[str, Callable[[Mapping[str, Any]], Alignment]] = {
@@ -34,6 +35,7 @@ ALIGNMENTS: dict[str, Callable[[Mapping[str, Any]], Alignment]] = {
     "mmd": mmd,
     "nuclear_norm": nuclear_norm,
     "optimal_transport": optimal_transport,
+    "partial_adversarial": partial_adversarial,
     "virtual_adversarial": virtual_adversarial,
 }
 
