@@ -78,6 +78,18 @@ TERMS = {
     "coral": ("coral", {"weight": 1.0, "on": "logits"}),  # on: logits | features
     "mmd": ("mmd", {"weight": 1.0}),
     "joint_mmd": ("joint_mmd", {"weight": 1.0}),
+    "importance_weighting": (
+        "importance_weighting",
+        {
+            "weight": 1.0,  # 0: plain training; 1: the source's loss is fully weighted
+            "estimator": "classifier",  # classifier | kernel_mean_matching
+            "on": "inputs",  # inputs | features
+            "penalty": 0.01,  # of the classifier's squared weights
+            "bound": 1000.0,  # largest matched weight
+            "iterations": 1000,  # of either estimator
+            "refresh_every": 0,  # steps between two estimates; 0: before step 0 alone
+        },
+    ),
     "optimal_transport": (
         "optimal_transport",
         {

@@ -13,6 +13,7 @@ from dann.alignment.conditional_adversarial import conditional_adversarial
 from dann.alignment.coral import coral
 from dann.alignment.domain_adversarial import domain_adversarial
 from dann.alignment.entropy import entropy
+from dann.alignment.importance_weighting import importance_weighting
 from dann.alignment.information_maximization import information_maximization
 from dann.alignment.joint_mmd import joint_mmd
 from dann.alignment.margin_disparity import margin_disparity
@@ -28,6 +29,7 @@ ALIGNMENTS: dict[str, Callable[[Mapping[str, Any]], Alignment]] = {
     "coral": coral,
     "domain_adversarial": domain_adversarial,
     "entropy": entropy,
+    "importance_weighting": importance_weighting,
     "information_maximization": information_maximization,
     "joint_mmd": joint_mmd,
     "margin_disparity": margin_disparity,
