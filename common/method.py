@@ -76,7 +76,8 @@ class Method(NamedTuple):
             `{"source": ("image", "label"), "target": ("image",)}`.
         refresh: `None`, or `(variables, outputs, hparams) -> method_state`, where `outputs` maps
             each domain to `features`, `logits` and, where `needs` names them, `image`, `label`
-            and `index` over the whole training split.
+            and `index` over the whole training split. Before the first refresh, arrays of `init`
+            that have another shape than the refreshed ones are replaced by zeros.
         refresh_every: Steps between two refreshes; the first is before step 0.
     """
 

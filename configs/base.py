@@ -41,6 +41,17 @@ TERMS = {
     ),
     "cdan": ("conditional_adversarial", CONDITIONAL),
     "cdane": ("conditional_adversarial", {**CONDITIONAL, "entropy_conditioning": True}),
+    "pada": (
+        "partial_adversarial",
+        {
+            "weight": 1.0,  # multiplies the whole term
+            "strength": 1.0,  # largest factor of the reversed gradient
+            "schedule": "ramp",  # ramp | constant
+            "gamma": 10.0,  # steepness of the ramp
+            "hidden": (256, 256),  # the discriminator's hidden layers
+            "refresh_every": 500,  # steps between two estimates of the classes' weights
+        },
+    ),
     "mdd": (
         "margin_disparity",
         {
@@ -71,6 +82,28 @@ TERMS = {
     "fixmatch": ("fixmatch", {"weight": 1.0, "threshold": 0.9}),
     # The teacher is the average that config.optimizer.ema_decay keeps: 0.99 in the paper.
     "mean_teacher": ("mean_teacher", {"weight": 3.0, "threshold": 0.968}),
+    "importance_weighting": (
+        "importance_weighting",
+        {
+            "weight": 1.0,  # 0: plain training; 1: the source's loss is fully weighted
+            "estimator": "classifier",  # classifier | kernel_mean_matching
+            "on": "inputs",  # inputs | features
+            "penalty": 0.01,  # of the classifier's squared weights
+            "bound": 1000.0,  # largest matched weight
+            "iterations": 1000,  # of either estimator
+            "refresh_every": 0,  # steps between two estimates; 0: before step 0 alone
+        },
+    ),
+    "optimal_transport": (
+        "optimal_transport",
+        {
+            "weight": 1.0,  # multiplies the whole term
+            "feature_factor": 1e-3,  # of the squared distance of features in the cost
+            "label_factor": 1e-4,  # of the cross-entropy of predictions in the cost
+            "regularization": 0.02,  # of the plan's entropy, as a share of the mean cost
+            "iterations": 100,  # of the plan's solver
+        },
+    ),
 }
 
 # Whole methods, with phases or a state of their own: the domains of their batches, and the options

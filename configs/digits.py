@@ -57,6 +57,8 @@ EMBEDDED_STRONG_AUGMENT = {
 }
 # Of 28x28 and 32x32 pixels: FixMatch's.
 PAIR_STRONG_AUGMENT = {"rand_augment": {"number": 2}, "cutout": {"side": (0.0, 0.5)}}
+# The terms with DANN's discriminator.
+ADVERSARIAL = ("domain_adversarial", "partial_adversarial")
 # The paper's larger network is for pictures of house numbers.
 HOUSE_NUMBERS = ("svhn", "synthetic_numbers")
 
@@ -90,15 +92,20 @@ def get_config(argument: str = ""):
     base.set_method(config, arguments["method"])
     if base.needs_strong_views(config.method):
         config.data.strong_augment = EMBEDDED_STRONG_AUGMENT
-    if "domain_adversarial" in config.alignment:
+    for adversarial in _adversarial(config):
         # The discriminator has to keep up with the reversed gradient.
-        config.alignment.domain_adversarial.strength = 1.0
-        config.alignment.domain_adversarial.hidden = (256, 256)
+        adversarial.strength = 1.0
+        adversarial.hidden = (256, 256)
         config.optimizer.groups.discriminator = {
             "pattern": r"domain_discriminator/.*",
             "learning_rate_factor": 3.0,
         }
     return config
+
+
+def _adversarial(config):
+    """Returns the options of the terms with DANN's discriminator, which are set alike."""
+    return [own for term, own in config.alignment.items() if term in ADVERSARIAL]
 
 
 def _pair(method: str, source: str, target: str, protocol: str):
@@ -132,7 +139,6 @@ def _pair(method: str, source: str, target: str, protocol: str):
     base.set_method(config, method)
     if base.needs_strong_views(config.method):
         config.data.strong_augment = PAIR_STRONG_AUGMENT
-    adversarial = config.alignment.get("domain_adversarial")
     if protocol == "paper":
         config.model.normalization = "none"
         config.optimizer.name = "sgd"
@@ -141,7 +147,7 @@ def _pair(method: str, source: str, target: str, protocol: str):
         # The paper anneals nothing from house numbers to MNIST.
         anneals = (source, target) != ("svhn", "mnist")
         config.optimizer.schedule = "inverse_power" if anneals else "constant"
-        if adversarial is not None:
+        for adversarial in _adversarial(config):
             adversarial.hidden = (1024, 1024) if of_house_numbers else (100,)
         return config
     config.model.normalization = "separate"
@@ -149,7 +155,7 @@ def _pair(method: str, source: str, target: str, protocol: str):
     config.optimizer.learning_rate = 1e-3
     config.optimizer.schedule = "inverse_power"
     config.optimizer.ema_decay = 0.998
-    if adversarial is not None:
+    for adversarial in _adversarial(config):
         adversarial.hidden = (256, 256)
     return config
 

@@ -46,7 +46,7 @@ def get_config(argument: str = ""):
     config.optimizer.ema_decay = 0.99
 
     base.set_method(config, arguments["method"])
-    if "domain_adversarial" in config.alignment:
+    if {"domain_adversarial", "partial_adversarial"} & set(config.alignment):
         config.optimizer.groups.discriminator = {
             "pattern": r"domain_discriminator/.*",
             "learning_rate_factor": 3.0,

@@ -14,6 +14,7 @@ from dann.alignment.coral import coral
 from dann.alignment.domain_adversarial import domain_adversarial
 from dann.alignment.entropy import entropy
 from dann.alignment.fixmatch import fixmatch
+from dann.alignment.importance_weighting import importance_weighting
 from dann.alignment.information_maximization import information_maximization
 from dann.alignment.joint_mmd import joint_mmd
 from dann.alignment.margin_disparity import margin_disparity
@@ -21,6 +22,8 @@ from dann.alignment.mean_teacher import mean_teacher
 from dann.alignment.minimum_class_confusion import minimum_class_confusion
 from dann.alignment.mmd import mmd
 from dann.alignment.nuclear_norm import nuclear_norm
+from dann.alignment.optimal_transport import optimal_transport
+from dann.alignment.partial_adversarial import partial_adversarial
 from dann.alignment.virtual_adversarial import virtual_adversarial
 from dann.methods import adamatch
 
@@ -30,6 +33,7 @@ ALIGNMENTS: dict[str, Callable[[Mapping[str, Any]], Alignment]] = {
     "domain_adversarial": domain_adversarial,
     "entropy": entropy,
     "fixmatch": fixmatch,
+    "importance_weighting": importance_weighting,
     "information_maximization": information_maximization,
     "joint_mmd": joint_mmd,
     "margin_disparity": margin_disparity,
@@ -37,6 +41,8 @@ ALIGNMENTS: dict[str, Callable[[Mapping[str, Any]], Alignment]] = {
     "minimum_class_confusion": minimum_class_confusion,
     "mmd": mmd,
     "nuclear_norm": nuclear_norm,
+    "optimal_transport": optimal_transport,
+    "partial_adversarial": partial_adversarial,
     "virtual_adversarial": virtual_adversarial,
 }
 

@@ -169,8 +169,11 @@ def make_program(
     )
 
     def create_one(hparams, tables):
+        def init(key, batch):
+            return make_room(method.init(key, batch), hparams, tables)
+
         return create(
-            method,
+            method._replace(init=init),
             optimizer,
             hparams["seed"],
             first_batch(tables),
@@ -178,6 +181,28 @@ def make_program(
             average=bool(config["optimizer"]["ema_decay"]),
             rules=rules,
         )
+
+    def make_room(drawn, hparams, tables):
+        """Gives the method's state the shapes of a refreshed one, such as a number an example."""
+        if method.refresh is None:
+            return drawn
+
+        def refreshed(drawn, hparams, tables):
+            outputs = {}
+            for role in {ROLE_OF_DOMAIN[domain] for domain in method.needs}:
+                own, rows = images[role], tables[role]["train"]
+                stored = jnp.zeros((*rows.shape, *own.shape[1:]), own.dtype)
+                outputs[role] = method.predict(drawn, prepare(tables, role, stored), role)
+            return refresh_with(drawn, hparams, tables, outputs)
+
+        before = drawn["method_state"]
+        after = jax.eval_shape(refreshed, drawn, hparams, tables)
+        room = jax.tree.map(lambda new: jnp.zeros(new.shape, new.dtype), after)
+        if jax.tree.structure(before) == jax.tree.structure(room):
+            room = jax.tree.map(
+                lambda old, new: old if old.shape == new.shape else new, before, room
+            )
+        return drawn | {"method_state": room}
 
     def roll_back_one(after, before):
         """Keeps a member that went wrong at its last good state; the others go on."""
@@ -221,7 +246,7 @@ def make_program(
         target = logits["target_val"]
         return result | {"score": {name: score(target) for name, score in SCORES.items()}}
 
-    def refresh_one(state, tables, outputs):
+    def refresh_with(variables, hparams, tables, outputs):
         assert method.refresh is not None
         evidence = {}
         for domain, fields in method.needs.items():
@@ -234,9 +259,8 @@ def make_program(
                 evidence[domain]["image"] = prepare(tables, role, table["image"][rows])
             if "index" in fields:
                 evidence[domain]["index"] = jnp.arange(rows.shape[0])
-        variables = evaluated_variables_of(state)
         try:
-            return method.refresh(variables, evidence, state.hparams)
+            return method.refresh(variables, evidence, hparams)
         except KeyError as error:
             if stream and error.args == ("image",):
                 raise ValueError(
@@ -244,6 +268,9 @@ def make_program(
                     "does not hold; set config.runtime.data_path to resident"
                 ) from None
             raise
+
+    def refresh_one(state, tables, outputs):
+        return refresh_with(evaluated_variables_of(state), state.hparams, tables, outputs)
 
     def predict_one(state, tables, images, role):
         return method.predict(evaluated_variables_of(state), prepare(tables, role, images), role)
@@ -269,18 +296,12 @@ def make_program(
     run_keep = compiled(keep, 0, 0, donate_argnums=0)
     run_refresh = compiled(refresh_one, 0, table_axes, 0)
 
-    if stream and method.refresh:
-
-        def refresh_once(tables):
-            hparams = {name: jnp.asarray(value) for name, value in make_hparams(config).items()}
-            state, outputs = create_one(hparams, tables), {}
-            for role, own in images.items():
-                stored = jnp.zeros((tables[role]["train"].shape[0], *own.shape[1:]), own.dtype)
-                outputs[role] = predict_one(state, tables, stored, role)
-            return refresh_one(state, tables, outputs)
-
-        # Whether it reads pictures shows here, before anything is trained.
-        jax.eval_shape(over_members(refresh_once, 1, (table_axes,)), tables)
+    if method.refresh:
+        # What a refresh cannot do shows here, before anything is trained.
+        hparams = {name: jnp.asarray(value) for name, value in make_hparams(config).items()}
+        jax.eval_shape(
+            over_members(lambda tables: create_one(hparams, tables), 1, (table_axes,)), tables
+        )
 
     def draw(keys, first_step, num_steps):
         def of_member(key):

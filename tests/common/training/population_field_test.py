@@ -171,9 +171,42 @@ def test_refresh_sees_whole_training_splits_in_their_order():
             np.testing.assert_array_equal(seen[domain]["label"], table["label"][table["train"]])
 
 
+def test_the_state_has_room_for_a_number_an_example_before_the_first_refresh():
+    needs = {"source": ("image", "label", "index"), "target": ("image",)}
+
+    def refresh(variables, outputs, hparams):
+        state, source = variables["method_state"], outputs["source"]
+        return {"count": state["count"] + 1, "weights": source["features"].sum(-1) + 1}
+
+    probe = make_probe(needs, refresh=refresh, refresh_every=3)
+
+    def init(key, batch):
+        return probe.init(key, batch) | {
+            "method_state": {"count": jnp.float32(5), "weights": jnp.ones(1)}
+        }
+
+    run = tiny.make_run(
+        tiny.make_config(), num_members=NUM_MEMBERS, method=probe._replace(init=init)
+    )
+    before = tiny.start(run)
+    np.testing.assert_array_equal(before.method_state["count"], [5, 5])
+    np.testing.assert_array_equal(before.method_state["weights"], np.zeros((NUM_MEMBERS, 20)))
+    after = run.program.refresh(before, run.tables)
+    np.testing.assert_array_equal(after.method_state["count"], [6, 6])
+    assert np.asarray(after.method_state["weights"]).min() >= 1
+    # A checkpoint of one fits the other, and so does what selection rules keep.
+    shapes = [jax.tree.map(jnp.shape, state.method_state) for state in (before, after)]
+    assert shapes[0] == shapes[1]
+    kept = run.program.keep(after, {"source_val": np.ones(NUM_MEMBERS, bool)})
+    np.testing.assert_array_equal(
+        kept.best["source_val"]["variables"]["method_state"]["weights"],
+        kept.method_state["weights"],
+    )
+
+
 @pytest.mark.parametrize(
     ("refresh", "every", "expected"),
-    [(None, 0, 0), (None, 3, 0), (dict, 3, 3), (dict, 0, 10)],
+    [(None, 0, 0), (None, 3, 0), (lambda *_: {}, 3, 3), (lambda *_: {}, 0, 10)],
 )
 def test_a_refresh_without_a_cadence_is_before_the_first_step_alone(refresh, every, expected):
     method = make_probe({"source": ("image",)}, refresh=refresh, refresh_every=every)
