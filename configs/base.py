@@ -71,7 +71,15 @@ TERMS = {
 
 # Whole methods, with phases or a state of their own: the domains of their batches, and the options
 # that stand at config.adaptation.
-METHODS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {}
+METHODS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "mcd": (
+        ("source", "target"),
+        {
+            "weight": 1.0,  # of the discrepancy of the two heads
+            "feature_steps": 4,  # updates of the features by it in a training step
+        },
+    ),
+}
 
 
 def get_config() -> Any:

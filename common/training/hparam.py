@@ -14,6 +14,7 @@ PATTERNS = (
     r"optimizer\.(learning_rate|momentum|weight_decay|gamma|power|warmup)",
     r"optimizer\.groups\.\w+\.learning_rate_factor",
     r"alignment\.\w+\.(weight|strength|gamma|temperature|margin_factor|source_factor|radius)",
+    r"adaptation\.(weight)",
 )
 _TABLE = re.compile("|".join(f"(?:{pattern})" for pattern in PATTERNS))
 # Seeds of the data: every run of a program has arrays of one shape, whatever is in them.
