@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import pytest
 
@@ -18,6 +19,16 @@ def test_every_row_is_a_method(method):
     made = MAKERS[config.package](config.to_dict(), NUM_CLASSES)
     assert set(made.needs) == set(config.domains)
     assert made.phases
+
+
+def test_every_row_has_a_paper_that_fits_a_line_and_a_setting():
+    assert set(base.PAPERS) == set(ROWS)
+    width = max(map(len, ROWS)) + max(map(len, base.SETTINGS)) + 6
+    for row, (paper, setting) in base.PAPERS.items():
+        assert setting in base.SETTINGS, row
+        assert bool(paper) == (row not in base.PLAIN), row
+        assert not paper or re.search(r", [A-Z][A-Za-z ]+ (19|20)\d\d$", paper), row
+        assert width + len(paper) <= 100, row
 
 
 @pytest.mark.parametrize("method", base.PLAIN)
