@@ -108,12 +108,12 @@ def list_names(arguments: list[str]) -> None:
     from common.evaluation.scores.score import SCORES
     from common.experiment import outcome
     from common.models.network import FEATURE_EXTRACTORS as MODELS
-    from configs.base import METHODS, PLAIN, TERMS
+    from configs.base import METHODS, PAPERS, PLAIN, TERMS
 
     names = {"methods": [*PLAIN, *TERMS, *METHODS], "datasets": DOMAINS}
     names |= {"models": MODELS, "scores": SCORES}
     with outcome.refusing():
-        print(*data_command.list_names(names, arguments), sep="\n")
+        print(*data_command.list_names(names, arguments, PAPERS), sep="\n")
 
 
 VERBS = {"train": train, "sweep": sweep, "report": report}

@@ -111,10 +111,49 @@ TERMS = {
 METHODS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     # threshold: of the largest probability, times the mean of the source's
     "adamatch": (("source", "target"), {"weight": 1.0, "threshold": 0.9}),
+    "mcd": (
+        ("source", "target"),
+        {
+            "weight": 1.0,  # of the discrepancy of the two heads
+            "feature_steps": 4,  # updates of the features by it in a training step
+        },
+    ),
 }
 
 # Rows that learn from two views of a picture, the second drawn by config.data.strong_augment.
 STRONG_VIEWS = ("fixmatch", "mean_teacher", "adamatch")
+
+# Of every row the paper, and what it takes of the target.
+PAPERS = {
+    "source_only": ("", "no target"),
+    "statistics_only": ("", "unsupervised"),
+    "train_on_target": ("", "target labels"),
+    "train_on_both": ("", "target labels"),
+    "dann": ("Ganin et al., Domain-Adversarial Training, JMLR 2016", "unsupervised"),
+    "cdan": ("Long et al., Conditional Adversarial DA, NeurIPS 2018", "unsupervised"),
+    "cdane": ("Long et al., Conditional Adversarial DA, NeurIPS 2018", "unsupervised"),
+    "mdd": ("Zhang et al., Bridging Theory and Algorithm, ICML 2019", "unsupervised"),
+    "virtual_adversarial": ("Shu et al., DIRT-T (VADA), ICLR 2018", "unsupervised"),
+    "mcc": ("Jin et al., Minimum Class Confusion, ECCV 2020", "unsupervised"),
+    "entropy": ("Grandvalet and Bengio, Entropy Minimization, NIPS 2004", "unsupervised"),
+    "information_maximization": ("Liang et al., SHOT, ICML 2020", "unsupervised"),
+    "nuclear_norm": ("Cui et al., Batch Nuclear-norm Maximization, CVPR 2020", "unsupervised"),
+    "coral": ("Sun and Saenko, Deep CORAL, ECCV workshops 2016", "unsupervised"),
+    "mmd": ("Long et al., Deep Adaptation Networks, ICML 2015", "unsupervised"),
+    "joint_mmd": ("Long et al., Joint Adaptation Networks, ICML 2017", "unsupervised"),
+    "fixmatch": ("Sohn et al., FixMatch, NeurIPS 2020", "unsupervised"),
+    "mean_teacher": ("French et al., Self-ensembling for Visual DA, ICLR 2018", "unsupervised"),
+    "optimal_transport": ("Damodaran et al., DeepJDOT, ECCV 2018", "unsupervised"),
+    "importance_weighting": ("Huang et al., Correcting Selection Bias, NIPS 2006", "unsupervised"),
+    "pada": ("Cao et al., Partial Adversarial DA, ECCV 2018", "partial"),
+    "adamatch": ("Berthelot et al., AdaMatch, ICLR 2022", "unsupervised"),
+    "mcd": ("Saito et al., Maximum Classifier Discrepancy, CVPR 2018", "unsupervised"),
+}
+# Legal settings of `PAPERS`.
+SETTINGS = (
+    *("no target", "unsupervised", "target labels"),
+    *("semi-supervised", "source-free", "partial"),
+)
 
 
 def get_config() -> Any:

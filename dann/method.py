@@ -25,7 +25,7 @@ from dann.alignment.nuclear_norm import nuclear_norm
 from dann.alignment.optimal_transport import optimal_transport
 from dann.alignment.partial_adversarial import partial_adversarial
 from dann.alignment.virtual_adversarial import virtual_adversarial
-from dann.methods import adamatch
+from dann.methods import adamatch, mcd
 
 ALIGNMENTS: dict[str, Callable[[Mapping[str, Any]], Alignment]] = {
     "conditional_adversarial": conditional_adversarial,
@@ -49,6 +49,7 @@ ALIGNMENTS: dict[str, Callable[[Mapping[str, Any]], Alignment]] = {
 # Methods that are more than terms: with phases, or with a state that is refreshed.
 METHODS: dict[str, Callable[[Mapping[str, Any], int], Method]] = {
     "adamatch": adamatch.make_method,
+    "mcd": mcd.make_method,
 }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.experiment import lock
+from configs import base
 
 ROOT = Path(__file__).parents[1]
 DIGITS = "--config=configs/digits.py"
@@ -89,7 +90,17 @@ def test_help_and_list():
     assert "usage: python launch.py" in launch("--help").stdout
     listed = launch("list")
     assert listed.returncode == 0
-    assert "methods: source_only, statistics_only" in listed.stdout
+    lines = listed.stdout.splitlines()
+    named = [line.split()[0] for line in lines if line.startswith("  ")]
+    assert named[: len(base.PAPERS)] == [*base.PLAIN, *base.TERMS, *base.METHODS]
+    paper, setting = base.PAPERS["dann"]
+    (line,) = (line for line in lines if line.startswith("  dann "))
+    assert line.split()[1:] == [*setting.split(), *paper.split()]
+    alone = launch("list", "methods").stdout.splitlines()
+    assert alone == lines[: len(alone)] and max(map(len, alone)) <= 100
+    assert {row.index(base.PAPERS[row.split()[0]][1], 2) for row in alone[1:]} == {
+        line.index(setting)
+    }
 
 
 def test_sweep_reports_and_an_override_reaches_the_rows_that_have_its_key(tmp_path):

@@ -22,6 +22,12 @@ from finetune.method import make_method as make_plain
 
 NUM_CLASSES = 3
 MAKERS = {"dann": make_adaptation, "finetune": make_plain}
+# What a row may ask for when it is built: a word of its refusal, and what then helps.
+NEEDS = {
+    "normalization": {"model.normalization": "separate"},
+    "ema_decay": {"optimizer.ema_decay": 0.9},
+    "init_from": {"init_from.run": "a finished run"},
+}
 
 
 class Run(NamedTuple):
@@ -64,8 +70,27 @@ def make_config(
             term.hidden = (8,)
     if "mean_teacher" in config.alignment:
         config.optimizer.ema_decay = 0.9
+    for options in (*config.alignment.values(), config.adaptation):
+        if "hidden" in options:
+            options.hidden = (8,)
     config.update_from_flattened_dict(dict(changes or {}))
     return resolve(config)
+
+
+def make_row_config(row: str, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Returns a config under which any row can be built, whatever its refusal says it needs."""
+    changes, left = dict(changes or {}), dict(NEEDS)
+    while True:
+        config = make_config(row, changes)
+        try:
+            MAKERS[config["package"]](config, NUM_CLASSES)
+        except ValueError as error:
+            word = next((word for word in left if word in str(error)), None)
+            if word is None:
+                raise
+            changes |= left.pop(word)
+        else:
+            return config
 
 
 def make_tables(num_members: int = 1) -> dict[str, dict[str, np.ndarray]]:

@@ -51,12 +51,17 @@ def prepare(arguments: Sequence[str]) -> None:
             )
 
 
-def list_names(names: Mapping[str, Collection[str]], kinds: Sequence[str]) -> Iterator[str]:
+def list_names(
+    names: Mapping[str, Collection[str]],
+    kinds: Sequence[str],
+    papers: Mapping[str, tuple[str, str]],
+) -> Iterator[str]:
     """Lists what a config may name.
 
     Args:
         names: Legal names by kind.
         kinds: The kinds to list; all where there is none.
+        papers: Of each method the paper, or "", and the setting.
 
     Yields:
         Lines.
@@ -66,9 +71,21 @@ def list_names(names: Mapping[str, Collection[str]], kinds: Sequence[str]) -> It
     """
     for kind in kinds or names:
         check_name("the kind to list", kind, names)
+        if kind == "methods":
+            yield "methods; those that are terms may be joined, as dann+mcc:"
+            yield from _list_methods(names[kind], papers)
+            continue
         yield f"{kind}: {', '.join(names[kind])}"
         if kind == "datasets":
             yield from _list_data()
+
+
+def _list_methods(methods: Collection[str], papers: Mapping[str, tuple[str, str]]) -> Iterator[str]:
+    name_width = max(map(len, methods))
+    setting_width = max(len(setting) for _, setting in papers.values())
+    for name in methods:
+        paper, setting = papers[name]
+        yield f"  {name:{name_width}}  {setting:{setting_width}}  {paper}".rstrip()
 
 
 def _list_data() -> Iterator[str]:

@@ -13,9 +13,8 @@ PATTERNS = (
     r"seed",
     r"optimizer\.(learning_rate|momentum|weight_decay|gamma|power|warmup)",
     r"optimizer\.groups\.\w+\.learning_rate_factor",
-    r"alignment\.\w+\.(feature_factor|label_factor)",
-    r"alignment\.\w+\.(weight|strength|gamma|temperature|margin_factor|source_factor|radius)",
-    r"alignment\.\w+\.threshold",
+    r"alignment\.\w+\.(weight|strength|gamma|temperature|threshold|radius)",
+    r"alignment\.\w+\.(margin|source|feature|label)_factor",
     r"adaptation\.(weight|threshold)",
 )
 _TABLE = re.compile("|".join(f"(?:{pattern})" for pattern in PATTERNS))

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import pytest
 
@@ -39,6 +40,16 @@ def test_rows_that_need_a_strong_view_are_known_and_have_one_in_the_benchmarks(m
         # The other rows' configs stay as they are.
         assert bool(strong) == needed
         make_augment(strong.to_dict(), "config.data.strong_augment")
+
+
+def test_every_row_has_a_paper_that_fits_a_line_and_a_setting():
+    assert set(base.PAPERS) == set(ROWS)
+    width = max(map(len, ROWS)) + max(map(len, base.SETTINGS)) + 6
+    for row, (paper, setting) in base.PAPERS.items():
+        assert setting in base.SETTINGS, row
+        assert bool(paper) == (row not in base.PLAIN), row
+        assert not paper or re.search(r", [A-Z][A-Za-z ]+ (19|20)\d\d$", paper), row
+        assert width + len(paper) <= 100, row
 
 
 @pytest.mark.parametrize("method", base.PLAIN)

@@ -117,7 +117,7 @@ def training_curves(
     """
     panels = {
         "target test accuracy, %  (oracle)": ("oracle/target_test_accuracy", 100.0),
-        "task loss in training": ("train/task_loss", 1.0),
+        "task loss in training": ("/task_loss", 1.0),
         "domain accuracy in training, %": ("/domain_accuracy", 100.0),
         "reversal strength": ("/reversal_strength", 1.0),
     }

@@ -20,7 +20,7 @@ def quick():
 
 @functools.cache
 def run_of(row, **changes):
-    return tiny.make_run(tiny.make_config(row, changes))
+    return tiny.make_run(tiny.make_row_config(row, changes))
 
 
 def assert_equal(tree, expected):
