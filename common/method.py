@@ -70,14 +70,19 @@ class Method(NamedTuple):
 
     Attributes:
         init: `(key, batch) -> {"params", "batch_stats", "method_state"}`.
-        phases: The gradient steps of one training step, in order.
+        phases: The gradient steps of one training step, in order; none for a method that does all
+            in its refresh.
         predict: `(variables, images, domain) -> Outputs` in evaluation mode.
         needs: The fields a batch holds, by domain, such as
             `{"source": ("image", "label"), "target": ("image",)}`.
         refresh: `None`, or `(variables, outputs, hparams) -> method_state`, where `outputs` maps
             each domain to `features`, `logits` and, where `needs` names them, `image`, `label`
             and `index` over the whole training split.
+            The arrays of what it returns may have other shapes than those of `init`, such as a
+            row an example of a split; they are zeros before the first refresh.
         refresh_every: Steps between two refreshes; the first is before step 0.
+        trains: Full-match pattern of the paths of the parameters that may change, beside what
+            `config.optimizer.freeze` says; "" for a method that changes none.
     """
 
     init: Callable[..., dict[str, Any]]
@@ -86,6 +91,7 @@ class Method(NamedTuple):
     needs: Mapping[str, tuple[str, ...]]
     refresh: Callable[..., Any] | None = None
     refresh_every: int = 0
+    trains: str = ".*"
 
 
 class View(NamedTuple):

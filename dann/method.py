@@ -20,6 +20,7 @@ from dann.alignment.minimum_class_confusion import minimum_class_confusion
 from dann.alignment.mmd import mmd
 from dann.alignment.nuclear_norm import nuclear_norm
 from dann.alignment.virtual_adversarial import virtual_adversarial
+from dann.methods import adapt_batch_norm, shot, tent
 
 ALIGNMENTS: dict[str, Callable[[Mapping[str, Any]], Alignment]] = {
     "conditional_adversarial": conditional_adversarial,
@@ -36,7 +37,11 @@ ALIGNMENTS: dict[str, Callable[[Mapping[str, Any]], Alignment]] = {
 }
 
 # Methods that are more than terms: with phases, or with a state that is refreshed.
-METHODS: dict[str, Callable[[Mapping[str, Any], int], Method]] = {}
+METHODS: dict[str, Callable[[Mapping[str, Any], int], Method]] = {
+    "adapt_batch_norm": adapt_batch_norm.make_method,
+    "shot": shot.make_method,
+    "tent": tent.make_method,
+}
 
 
 def make_method(config: Mapping[str, Any], num_classes: int) -> Method:

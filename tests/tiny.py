@@ -22,6 +22,8 @@ from finetune.method import make_method as make_plain
 
 NUM_CLASSES = 3
 MAKERS = {"dann": make_adaptation, "finetune": make_plain}
+# Rows that the policy of the tests does not suit.
+POLICIES = {"adapt_batch_norm": "separate"}
 
 
 class Run(NamedTuple):
@@ -59,6 +61,7 @@ def make_config(
     config.runtime.log_every = 5
     config.runtime.evaluation_batch_size = 5
     base.set_method(config, method)
+    config.model.normalization = POLICIES.get(method, "group")
     for term in config.alignment.values():
         if "hidden" in term:
             term.hidden = (8,)

@@ -163,14 +163,18 @@ def make_program(
             raise ValueError(
                 f"a phase updates the root {unknown[0]!r}; the method has {', '.join(shapes)}"
             )
-    optimizer = make_optimizer(config["optimizer"], shapes)
+    optimizer = make_optimizer(config["optimizer"], shapes, method.trains)
     train_step = make_train_step(
         method, optimizer, config["num_steps"], config["optimizer"]["ema_decay"]
     )
 
     def create_one(hparams, tables):
+        def init(key, batch):
+            drawn = method.init(key, batch)
+            return drawn | {"method_state": widen(drawn, tables, hparams)}
+
         return create(
-            method,
+            method._replace(init=init) if method.refresh else method,
             optimizer,
             hparams["seed"],
             first_batch(tables),
@@ -178,6 +182,27 @@ def make_program(
             average=bool(config["optimizer"]["ema_decay"]),
             rules=rules,
         )
+
+    def widen(drawn, tables, hparams):
+        """Makes room for what a refresh returns: an entry an example, where it is one."""
+
+        def refreshed():
+            outputs = {}
+            for role in {ROLE_OF_DOMAIN[domain] for domain in method.needs}:
+                count, own = tables[role]["train"].shape[0], images[role]
+                stored = jnp.zeros((count, *own.shape[1:]), own.dtype)
+                outputs[role] = method.predict(drawn, prepare(tables, role, stored), role)
+            return refresh_one(drawn, hparams, tables, outputs)
+
+        before, after = drawn["method_state"], jax.eval_shape(refreshed)
+        if jax.tree.structure(before) != jax.tree.structure(after):
+            before = after
+
+        def room(own, new):
+            is_drawn = isinstance(own, jax.Array) and own.shape == new.shape
+            return own if is_drawn else jnp.zeros(new.shape, new.dtype)
+
+        return jax.tree.map(room, before, after)
 
     def roll_back_one(after, before):
         """Keeps a member that went wrong at its last good state; the others go on."""
@@ -221,7 +246,7 @@ def make_program(
         target = logits["target_val"]
         return result | {"score": {name: score(target) for name, score in SCORES.items()}}
 
-    def refresh_one(state, tables, outputs):
+    def refresh_one(variables, hparams, tables, outputs):
         assert method.refresh is not None
         evidence = {}
         for domain, fields in method.needs.items():
@@ -234,9 +259,8 @@ def make_program(
                 evidence[domain]["image"] = prepare(tables, role, table["image"][rows])
             if "index" in fields:
                 evidence[domain]["index"] = jnp.arange(rows.shape[0])
-        variables = evaluated_variables_of(state)
         try:
-            return method.refresh(variables, evidence, state.hparams)
+            return method.refresh(variables, evidence, hparams)
         except KeyError as error:
             if stream and error.args == ("image",):
                 raise ValueError(
@@ -267,17 +291,13 @@ def make_program(
     summarize = compiled(summarize_one, 0, table_axes)
     roll_back = compiled(roll_back_one, 0, 0)
     run_keep = compiled(keep, 0, 0, donate_argnums=0)
-    run_refresh = compiled(refresh_one, 0, table_axes, 0)
+    run_refresh = compiled(refresh_one, 0, 0, table_axes, 0)
 
     if stream and method.refresh:
 
         def refresh_once(tables):
             hparams = {name: jnp.asarray(value) for name, value in make_hparams(config).items()}
-            state, outputs = create_one(hparams, tables), {}
-            for role, own in images.items():
-                stored = jnp.zeros((tables[role]["train"].shape[0], *own.shape[1:]), own.dtype)
-                outputs[role] = predict_one(state, tables, stored, role)
-            return refresh_one(state, tables, outputs)
+            return create_one(hparams, tables)
 
         # Whether it reads pictures shows here, before anything is trained.
         jax.eval_shape(over_members(refresh_once, 1, (table_axes,)), tables)
@@ -349,7 +369,8 @@ def make_program(
         outputs = {
             role: pass_over(state, tables, role, tables[role]["train"], False) for role in roles
         }
-        return state._replace(method_state=run_refresh(state, tables, outputs))
+        variables = evaluated_variables_of(state)
+        return state._replace(method_state=run_refresh(variables, state.hparams, tables, outputs))
 
     def keep_choice(state, take):
         return run_keep(state._replace(key=()), take)._replace(key=state.key)

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from configs import base
-from tests.tiny import MAKERS, NUM_CLASSES
+from tests.tiny import MAKERS, NUM_CLASSES, POLICIES
 
 ROWS = (*base.PLAIN, *base.TERMS, *base.METHODS)
 TERMS = copy.deepcopy(base.TERMS)
@@ -15,9 +15,10 @@ TERMS = copy.deepcopy(base.TERMS)
 @pytest.mark.parametrize("method", ROWS)
 def test_every_row_is_a_method(method):
     config = base.set_method(base.get_config(), method)
+    config.model.normalization = POLICIES.get(method, "group")
     made = MAKERS[config.package](config.to_dict(), NUM_CLASSES)
     assert set(made.needs) == set(config.domains)
-    assert made.phases
+    assert made.phases or made.refresh
 
 
 @pytest.mark.parametrize("method", base.PLAIN)
@@ -45,6 +46,28 @@ def test_names_joined_by_plus_join_their_terms():
     config = base.set_method(base.get_config(), joined)
     assert config.method == joined
     assert set(config.alignment) == set(row_of_term)
+
+
+SOURCE_FREE = [row for row, (domains, _) in base.METHODS.items() if domains == ("target",)]
+
+
+@pytest.mark.parametrize("method", SOURCE_FREE)
+def test_rows_without_labels_start_from_source_only_unless_a_run_is_named(method):
+    config = base.set_method(base.get_config(), method)
+    assert (config.init_from.method, config.init_from.run) == ("source_only", "")
+    for kind, value in (("run", "runs/a"), ("method", "dann")):
+        config = base.get_config()
+        config.init_from[kind] = value
+        base.set_method(config, method)
+        assert config.init_from[kind] == value
+        assert not config.init_from[{"run": "method", "method": "run"}[kind]]
+    assert not base.set_method(base.get_config(), "dann").init_from.method
+
+
+@pytest.mark.parametrize("method", ["shot+dann", "dann+tent"])
+def test_a_whole_method_cannot_be_joined_with_terms(method):
+    with pytest.raises(ValueError, match="' is a whole method, to which no term is added: take '"):
+        base.set_method(base.get_config(), method)
 
 
 def test_two_rows_of_one_term_cannot_be_joined():

@@ -25,6 +25,8 @@ CONFIDENCE_TERMS = (
     "information_maximization",
     "nuclear_norm",
 )
+# Whole methods that do.
+CONFIDENCE_METHODS = ("shot", "tent")
 
 Row = dict[str, Any]
 
@@ -222,9 +224,8 @@ def _describe_row(runs: RunsBySeed) -> Row:
     if pace and members and batches and all(map(is_number, batches)):
         rate = 1000 * members * sum(batches) / pace
     return {
-        "rewards_confidence": any(
-            term in part_of(first.config, "alignment", dict) for term in CONFIDENCE_TERMS
-        ),
+        "rewards_confidence": first.config.get("method") in CONFIDENCE_METHODS
+        or any(term in part_of(first.config, "alignment", dict) for term in CONFIDENCE_TERMS),
         "sees_target": "pictures and labels" if "target_labelled" in domains else sees,
         "parameters": part_of(first.result, "parameters", dict),
         "milliseconds_per_step": pace,
