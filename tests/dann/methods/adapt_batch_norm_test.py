@@ -6,12 +6,17 @@ import jax
 import numpy as np
 import pytest
 
-from common.models.normalization import exact_statistics
 from dann.method import make_method
 from tests import tiny
 
 ROW = "adapt_batch_norm"
 TWO_LAYERS = {"model.options": {"hidden": (8, 4)}, "optimizer.weight_decay": 0.1}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick():
+    with tiny.quick_compilation():
+        yield
 
 
 @functools.cache
@@ -49,7 +54,7 @@ def moments_of(statistics, member=0):
         statistics["feature_extractor"][f"normalization_{layer}"]["BatchNorm_0"]
         for layer in range(2)
     ]
-    return [(own["mean"][member], own["var"][member]) for own in layers]
+    return [(np.asarray(own["mean"])[member], np.asarray(own["var"])[member]) for own in layers]
 
 
 def alone(tree, member=0):
@@ -112,10 +117,9 @@ def test_a_running_mean_would_be_seen():
     # One update of the running statistics stays near what they were; the exact ones do not.
     run = run_of()
     state = refreshed(run)
-    var = np.asarray(moments_of(state.method_state["batch_stats"])[0][1])
-    running = 0.9 * np.asarray(moments_of(state.batch_stats)[0][1]) + 0.1 * var
+    var = moments_of(state.method_state["batch_stats"])[0][1]
+    running = 0.9 * moments_of(state.batch_stats)[0][1] + 0.1 * var
     assert np.abs(running - var).min() > 0.1
-    assert exact_statistics.__doc__
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,12 @@ FEATURES, LOGITS = np.abs(DRAW.normal(size=(30, 5))), 2 * DRAW.normal(size=(30, 
 LOGITS[:, 3] = -1.0  # some weight, and nobody's first choice
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quick():
+    with tiny.quick_compilation():
+        yield
+
+
 def softmax(logits):
     powers = np.exp(logits - logits.max(1, keepdims=True))
     return powers / powers.sum(1, keepdims=True)

@@ -12,6 +12,12 @@ CHANGES = {"model.options": {"hidden": (8,)}, "optimizer.weight_decay": 0.1}
 LAYER = {"separate": "BatchNorm_0", "group": "GroupNorm_0"}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quick():
+    with tiny.quick_compilation():
+        yield
+
+
 def config_of(policy, **changes):
     return tiny.make_config("tent", {**CHANGES, "model.normalization": policy, **changes})
 
