@@ -39,16 +39,14 @@ def _make_method(config, num_classes):
     return makers[config["package"]](config, num_classes)
 
 
-def _resolve(config) -> dict[str, Any]:
-    """Applies what the command line changes and resolves the config."""
-    from common.experiment import check, folder
+def _resolve(config) -> list[dict[str, Any]]:
+    """Applies what the command line changes; resolves the config, its parent's before it."""
+    from common.experiment import family, folder
     from configs import base
 
     changes = dict(config_flags.get_override_values(flags.FLAGS["config"]))
     folder.change(config, changes | ({"runtime.workdir": _WORKDIR.value} if _WORKDIR.value else {}))
-    check.check_keys(config.to_dict(), base.get_config().to_dict())
-    base.check_method(config)
-    return folder.resolve(config)
+    return family.resolve_family(config, changes, base)
 
 
 def _overrides() -> list[str]:
@@ -56,15 +54,15 @@ def _overrides() -> list[str]:
 
 
 def train(arguments: list[str]) -> None:
-    """Trains one run."""
+    """Trains one run, and before it the one that it starts from."""
     from common.experiment import folder, outcome, run
 
     with outcome.refusing():
-        config = _resolve(_CONFIG.value)
-    own = folder.run_folder(config)
-    if not folder.is_done(config):
+        configs = _resolve(_CONFIG.value)
+    own = folder.run_folder(configs[-1])
+    if not folder.is_done(configs[-1]):
         with outcome.listen() as request:
-            run.train_alone(config, _make_method, request, _overrides())
+            run.train_family(configs, _make_method, request, _overrides())
     for name, chosen in folder.read_json(own / "result.json")["selections"].items():
         accuracy = chosen.get("oracle/target_test_accuracy")
         found = "the target has no labels" if accuracy is None else f"{accuracy:.3f}"

@@ -70,7 +70,8 @@ class Method(NamedTuple):
 
     Attributes:
         init: `(key, batch) -> {"params", "batch_stats", "method_state"}`.
-        phases: The gradient steps of one training step, in order.
+        phases: The gradient steps of one training step, in order; none for a method that does all
+            in its refresh.
         predict: `(variables, images, domain) -> Outputs` in evaluation mode.
         needs: The fields a batch holds, by domain, such as
             `{"source": ("image", "label"), "target": ("image",)}`.
@@ -79,6 +80,8 @@ class Method(NamedTuple):
             and `index` over the whole training split. Before the first refresh, arrays of `init`
             that have another shape than the refreshed ones are replaced by zeros.
         refresh_every: Steps between two refreshes; the first is before step 0.
+        trains: Full-match pattern of the paths of the parameters that may change, beside what
+            `config.optimizer.freeze` says; "" for a method that changes none.
     """
 
     init: Callable[..., dict[str, Any]]
@@ -87,6 +90,7 @@ class Method(NamedTuple):
     needs: Mapping[str, tuple[str, ...]]
     refresh: Callable[..., Any] | None = None
     refresh_every: int = 0
+    trains: str = ".*"
 
 
 class View(NamedTuple):

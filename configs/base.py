@@ -118,6 +118,15 @@ METHODS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
             "feature_steps": 4,  # updates of the features by it in a training step
         },
     ),
+    "adapt_batch_norm": (("target",), {}),
+    "shot": (
+        ("target",),
+        {
+            "pseudo_label_weight": 0.3,  # of the cross-entropy with the pseudo-labels; digits: 0.1
+            "refresh_every": 20,  # steps between two of them; the authors': an epoch
+        },
+    ),
+    "tent": (("target",), {}),
 }
 
 # Rows that learn from two views of a picture, the second drawn by config.data.strong_augment.
@@ -148,12 +157,20 @@ PAPERS = {
     "pada": ("Cao et al., Partial Adversarial DA, ECCV 2018", "partial"),
     "adamatch": ("Berthelot et al., AdaMatch, ICLR 2022", "unsupervised"),
     "mcd": ("Saito et al., Maximum Classifier Discrepancy, CVPR 2018", "unsupervised"),
+    "adapt_batch_norm": (
+        "Li et al., Adaptive Batch Normalization, ICLR workshops 2017",
+        "source-free",
+    ),
+    "shot": ("Liang et al., SHOT, ICML 2020", "source-free"),
+    "tent": ("Wang et al., Tent, ICLR 2021", "source-free"),
 }
 # Legal settings of `PAPERS`.
 SETTINGS = (
     *("no target", "unsupervised", "target labels"),
     *("semi-supervised", "source-free", "partial"),
 )
+# Domains whose labels a batch holds.
+WITH_LABELS = ("source", "target_labelled")
 
 
 def get_config() -> Any:
@@ -239,7 +256,11 @@ def get_config() -> Any:
     config.data.rotated_moons = ConfigDict({**plane, "angle": 35.0, "seed": placeholder(int)})
 
     config.init_from = ConfigDict()
-    config.init_from.run = ""  # folder of a finished run to start from
+    config.init_from.run = ""  # folder of a finished run to start from; or, instead of one,
+    config.init_from.method = ""  # a row, such as source_only, that is trained first with this
+    # config but for what this changes: {dotted key: value}, as {"optimizer.weight_decay": 1e-3} or
+    # nested
+    config.init_from.overrides = ConfigDict(allow_dotted_keys=True)
     config.init_from.include = ".*"  # full-match pattern of the parameters to take over
     config.init_from.selection = "last"  # last | source_val | …: which of the run's weights
 
@@ -280,7 +301,7 @@ def set_method(config: Any, method: str) -> Any:
         The same config.
 
     Raises:
-        ValueError: An unknown name, or one that stands there twice.
+        ValueError: An unknown name, one that stands there twice, or a whole method among terms.
     """
     config.method = method
     config.alignment, config.adaptation = ConfigDict(), ConfigDict()
@@ -290,10 +311,18 @@ def set_method(config: Any, method: str) -> Any:
     if method in METHODS:
         config.package = "dann"
         config.domains, config.adaptation = METHODS[method][0], ConfigDict(METHODS[method][1])
+        if not set(WITH_LABELS) & set(config.domains) and not config.init_from.run:
+            # Classes are learned before, from the source, which this row no longer sees.
+            config.init_from.method = config.init_from.method or "source_only"
         return config
     config.package, config.domains = "dann", ("source", "target")
     names = method.split("+")
     for name in names:
+        if name in METHODS:
+            raise ValueError(
+                f"method is {method!r}; {name!r} is a whole method, to which no term is added: "
+                f"take {name!r} alone, or join some of {', '.join(TERMS)}"
+            )
         if name not in TERMS:
             raise ValueError(
                 f"method is {method!r}; {_nearest(name)}legal are "

@@ -25,7 +25,7 @@ from dann.alignment.nuclear_norm import nuclear_norm
 from dann.alignment.optimal_transport import optimal_transport
 from dann.alignment.partial_adversarial import partial_adversarial
 from dann.alignment.virtual_adversarial import virtual_adversarial
-from dann.methods import adamatch, mcd
+from dann.methods import adamatch, adapt_batch_norm, mcd, shot, tent
 
 ALIGNMENTS: dict[str, Callable[[Mapping[str, Any]], Alignment]] = {
     "conditional_adversarial": conditional_adversarial,
@@ -50,6 +50,9 @@ ALIGNMENTS: dict[str, Callable[[Mapping[str, Any]], Alignment]] = {
 METHODS: dict[str, Callable[[Mapping[str, Any], int], Method]] = {
     "adamatch": adamatch.make_method,
     "mcd": mcd.make_method,
+    "adapt_batch_norm": adapt_batch_norm.make_method,
+    "shot": shot.make_method,
+    "tent": tent.make_method,
 }
 
 

@@ -65,9 +65,6 @@ def make_config(
     config.runtime.log_every = 5
     config.runtime.evaluation_batch_size = 5
     base.set_method(config, method)
-    for term in config.alignment.values():
-        if "hidden" in term:
-            term.hidden = (8,)
     if "mean_teacher" in config.alignment:
         config.optimizer.ema_decay = 0.9
     for options in (*config.alignment.values(), config.adaptation):

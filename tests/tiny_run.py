@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from common.experiment import folder
+from common.experiment import family, folder
+from configs import base
 from dann.method import make_method as make_adaptation
 from finetune.method import make_method as make_plain
 from tests.config import tiny_digits
@@ -13,10 +14,19 @@ def make_method(config, num_classes):
     return makers[config["package"]](config, num_classes)
 
 
-def tiny(workdir, method="dann", /, **changes: Any):
+def build(workdir, method, changes):
     config = tiny_digits.get_config(f"method={method}")
     config.runtime.workdir = str(workdir)
     config.runtime.tensorboard = False
     config.runtime.progress = False
     config.update_from_flattened_dict(changes)
-    return folder.resolve(config)
+    return config
+
+
+def tiny(workdir, method="dann", /, **changes: Any):
+    return folder.resolve(build(workdir, method, changes))
+
+
+def tiny_family(workdir, method, /, **changes: Any):
+    """Returns the run that is trained first, if there is one, and the run."""
+    return family.resolve_family(build(workdir, method, changes), {}, base)

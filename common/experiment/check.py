@@ -95,7 +95,7 @@ def check_population(configs: Sequence[Config], make_method: MakeMethod) -> None
             config["runtime"]["parallel"],
         )
         params = _shapes_of(methods[0], config, task)
-        make_optimizer(config["optimizer"], params)
+        make_optimizer(config["optimizer"], params, methods[0].trains)
         for own in configs:
             check_parent(own, params)
 
@@ -167,10 +167,12 @@ def check_values(config: Config) -> None:
         if list(config["domains"]).count(domain) > 1:
             raise ValueError(f"config.domains names {domain!r} twice; name each domain once")
     check_name("config.data.center", flat["data.center"], CENTERS)
-    if flat["model.normalization"] == "frozen" and not flat["init_from.run"]:
+    parents = (flat["init_from.run"], flat.get("init_from.method"))
+    if flat["model.normalization"] == "frozen" and not any(parents):
         raise ValueError(
             "config.model.normalization is 'frozen', which keeps the statistics of the run that a "
-            "run starts from; name one by config.init_from.run"
+            "run starts from; name one by config.init_from.run, or a row by "
+            "config.init_from.method, and another normalization in config.init_from.overrides"
         )
     _check_files(config["data"])
     pattern = flat["init_from.include"]

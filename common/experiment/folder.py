@@ -52,6 +52,10 @@ def resolve(config: Any) -> dict[str, Any]:
         raise ValueError(f"the config holds more than plain data: {error}") from None
     if plain["data"]["split_seed"] is None:
         plain["data"]["split_seed"] = plain["seed"]
+    if not plain["init_from"].get("method"):
+        # A run without a parent that is trained first has the name that it always had.
+        plain["init_from"].pop("method", None)
+        plain["init_from"].pop("overrides", None)
     for options in plain["data"].values():
         if isinstance(options, dict) and options.get("seed", 0) is None:
             options["seed"] = plain["data"]["split_seed"]

@@ -129,7 +129,7 @@ def write_results(
             "warnings": resume.warnings_of(folder.read_json(path / "config.json")["starts"]),
             "selections": _select(history[member], len(tasks[member]["source"].splits["val"])),
         }
-        if own["evaluation"]["retrained_head"]:
+        if own["evaluation"]["retrained_head"] and set(LABELLED) & set(own["domains"]):
             result["selections"]["retrained_head"] = {
                 "step": int(alone.step),
                 **_retrain_head(own, tasks[member], member, program, state, tables),

@@ -192,9 +192,12 @@ def _train(
     manager.close()
     close_events()
     scores = {}
-    # A run that was given target labels needs none that it predicts.
+    # A run that was given target labels needs none that it predicts; one without source labels
+    # has no way back.
     is_scored = (
-        config["evaluation"]["reverse_validation"] and "target_labelled" not in config["domains"]
+        config["evaluation"]["reverse_validation"]
+        and "target_labelled" not in config["domains"]
+        and "source" in config["domains"]
     )
     if is_scored and len(failures) < len(configs):
         scores["score/reverse_validation"] = reverse_accuracy(
@@ -264,6 +267,38 @@ def _reason(step: int) -> str:
 
 def _write_failure(own: Path, step: int) -> None:
     folder.write_json(own / "failure.json", {"reason": _reason(step), "step": step})
+
+
+def train_family(
+    configs: Sequence[Mapping[str, Any]],
+    make_method: MakeMethod,
+    request: StopRequest,
+    overrides: Sequence[str] = (),
+) -> None:
+    """Trains one run, and before it the one that it starts from, where that is not done.
+
+    Args:
+        configs: The resolved configs of the parent, if any, and of the run.
+        make_method: `(config, num_classes) -> Method`.
+        request: Looked at between two chunks.
+        overrides: What the command line changed, for the record.
+
+    Raises:
+        UsageError: One of them asks for something that cannot be; nothing was written.
+        RunFailed: One of them cannot go on.
+        Stopped: A signal came; the state is saved.
+    """
+    *parents, config = configs
+    check_population([config], make_method)
+    for parent in parents:
+        if folder.is_done(parent):
+            continue
+        name = folder.run_id(parent)
+        for reason in train_population([parent], make_method, request, overrides).values():
+            raise RunFailed(f"{folder.run_id(config)} starts from {name}, which failed: {reason}")
+        if request:
+            raise Stopped(f"{request.received}: run the same command to go on")
+    train_alone(config, make_method, request, overrides)
 
 
 def train_alone(

@@ -11,22 +11,26 @@ from typing import Any
 
 from common.experiment import config_file, folder, lock
 from common.experiment.check import MakeMethod, check_population
-from common.experiment.outcome import Stopped, StopRequest, UsageError
+from common.experiment.outcome import Stopped, StopRequest, UsageError, writing
+from common.experiment.parent import parent_folder
 from common.experiment.run import train_population
 from common.training.hparam import structure
 
 Config = Mapping[str, Any]
 
 
-def expand(file: str, config: Any, resolve: Callable[[Any], Config]) -> list[Config]:
+def expand(file: str, config: Any, resolve: Callable[[Any], Sequence[Config]]) -> list[Config]:
     """Lists the runs of a config file: those that its `sweep` adds, or its only one.
+
+    A run that others start from stands there once, whether or not it is a row itself.
 
     A file's grid is `sweep(add)`, or `sweep(add, argument)` where there is more than one.
 
     Args:
         file: The config file, with `:argument` where there is one.
         config: Its config, for a file without `sweep`.
-        resolve: Applies the command line's changes, which win over the grid's, and resolves.
+        resolve: Applies the command line's changes, which win over the grid's, and resolves;
+            gives the run, and before it the one that it starts from.
 
     Returns:
         Resolved configs, each once: the command line may make runs of the grid equal.
@@ -38,7 +42,7 @@ def expand(file: str, config: Any, resolve: Callable[[Any], Config]) -> list[Con
     path, _, argument = file.partition(":")
     module = config_file.load_module(path)
     if not hasattr(module, "sweep"):
-        return [resolve(config)]
+        return list(resolve(config))
     takes_argument = len(inspect.signature(module.sweep).parameters) > 1
     if argument and not takes_argument:
         raise ValueError(
@@ -49,7 +53,7 @@ def expand(file: str, config: Any, resolve: Callable[[Any], Config]) -> list[Con
     def add(argument: str = "", changes: Mapping[str, Any] | None = None) -> None:
         own = module.get_config(argument)
         own.update_from_flattened_dict(changes or {})
-        runs.append(resolve(own))
+        runs.extend(resolve(own))
 
     with config_file.blaming(path):
         module.sweep(add, *([argument] if takes_argument else []))
@@ -150,6 +154,36 @@ def _ended(config: Config) -> bool:
     return folder.is_done(config) or (own / "failure.json").is_file()
 
 
+def _generations(configs: Sequence[Config]) -> list[list[Config]]:
+    """Parts the runs that wait for others of the sweep from those that do not."""
+    waiting = [config for config in configs if config["init_from"].get("method")]
+    first = [config for config in configs if not config["init_from"].get("method")]
+    return [generation for generation in (first, waiting) if generation]
+
+
+def _with_parents(configs: Sequence[Config]) -> list[Config]:
+    """Fails the runs whose parent has failed, for as long as it has; returns the others."""
+    kept = []
+    for config in configs:
+        parent, own = parent_folder(config), folder.run_folder(config)
+        is_waiting = config["init_from"].get("method") and not folder.is_done(config)
+        if parent is None or not is_waiting:
+            kept.append(config)
+        elif (parent / "failure.json").is_file():
+            why = folder.read_json(parent / "failure.json").get("reason")
+            with writing(own):
+                own.mkdir(parents=True, exist_ok=True)
+            reason = f"it starts from {parent.name}, which failed: {why}"
+            folder.write_json(own / "failure.json", {"reason": reason, "parent": parent.name})
+        else:
+            path = own / "failure.json"
+            if path.is_file() and "parent" in folder.read_json(path):
+                with writing(path):
+                    path.unlink()
+            kept.append(config)
+    return kept
+
+
 def run_sweep(
     configs: Sequence[Config],
     make_method: MakeMethod,
@@ -157,7 +191,7 @@ def run_sweep(
     overrides: Sequence[str],
     say: Callable[[str], None],
 ) -> dict[str, str]:
-    """Trains all runs that are not done.
+    """Trains all runs that are not done, those that others start from first.
 
     Args:
         configs: Resolved configs.
@@ -177,14 +211,15 @@ def run_sweep(
     """
     for group in pack(configs):
         check_population(group, make_method)
-    populations = plan(configs)
-    left = sum(map(len, populations))
-    say(f"{len(configs)} runs, {left} to train, in {len(populations)} programs")
     failures: dict[str, str] = {}
-    for population in populations:
-        if request:
-            raise Stopped(f"{request.received}: run the same command to go on")
-        failures |= train_population(population, make_method, request, overrides)
+    for generation in _generations(configs):
+        populations = plan(_with_parents(generation))
+        left = sum(map(len, populations))
+        say(f"{len(generation)} runs, {left} to train, in {len(populations)} programs")
+        for population in populations:
+            if request:
+                raise Stopped(f"{request.received}: run the same command to go on")
+            failures |= train_population(population, make_method, request, overrides)
     for config in configs:
         path = folder.run_folder(config) / "failure.json"
         if path.is_file():

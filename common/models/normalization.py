@@ -43,6 +43,9 @@ STATISTIC_OF_DOMAIN = {"source": "source", "target": "target", "target_labelled"
 
 ROOTS = ("feature_extractor", "task_head")
 
+# Weight of the past in the running statistics.
+MOMENTUM = 0.9
+
 
 class Normalization(nn.Module):
     """The normalisation layer of a policy.
@@ -50,13 +53,11 @@ class Normalization(nn.Module):
     Attributes:
         layer: `batch`, `group` or `none`, a value of `LAYER_OF_POLICY`.
         groups: Number of groups of channels, for `group`.
-        momentum: Weight of the past in the running statistics, for `batch`.
         dtype: A name of `mode.DTYPES`; statistics are float32 under both.
     """
 
     layer: str
     groups: int = 4
-    momentum: float = 0.9
     dtype: str = "float32"
 
     @nn.compact
@@ -77,7 +78,7 @@ class Normalization(nn.Module):
         if self.layer == "batch":
             return nn.BatchNorm(
                 use_running_average=not mode.batch_statistics,
-                momentum=self.momentum,
+                momentum=MOMENTUM,
                 dtype=dtype,
                 # Without the axis each copy under pmap would normalise by its own rows.
                 axis_name=REPLICA if mode.batch_statistics and mode.is_split else None,
@@ -236,6 +237,40 @@ def forward(
             )
         return outputs, merged
     return outputs, _average(list(updates.values()))
+
+
+def exact_statistics(
+    network: Network, variables: Variables, images: Float[Array, "batch *shape"], domain: str
+) -> Any:
+    """Computes the statistics of a domain from all of its pictures at once.
+
+    Layer by layer, each fed with what the layers before it make of their own new statistics; no
+    unit is dropped.
+
+    Args:
+        network: The network; its policy has batch normalisation.
+        variables: `params` and `batch_stats` are read.
+        images: All pictures of the domain.
+        domain: Whose statistics they are under `per_domain`.
+
+    Returns:
+        Statistics like `variables["batch_stats"]`, with the exact means and variances.
+    """
+    before = variables["batch_stats"]
+    name = STATISTIC_OF_DOMAIN[domain]
+    own = before[name] if network.policy == "per_domain" else before
+    _, stats = _apply(
+        network,
+        _network_params(variables),
+        # Of the past nothing is left to be taken in.
+        jax.tree.map(jnp.zeros_like, own),
+        images,
+        mode=Mode(dropout=False, batch_statistics=True),
+        key=None,
+        layers=(),
+    )
+    exact = jax.tree.map(lambda leaf: leaf / (1 - MOMENTUM), stats)
+    return {**before, name: exact} if network.policy == "per_domain" else exact
 
 
 def _network_params(variables: Variables) -> dict[str, Any]:

@@ -15,11 +15,14 @@ PATTERNS = (
     r"optimizer\.groups\.\w+\.learning_rate_factor",
     r"alignment\.\w+\.(weight|strength|gamma|temperature|threshold|radius)",
     r"alignment\.\w+\.(margin|source|feature|label)_factor",
-    r"adaptation\.(weight|threshold)",
+    r"adaptation\.(weight|threshold|pseudo_label_weight)",
 )
 _TABLE = re.compile("|".join(f"(?:{pattern})" for pattern in PATTERNS))
 # Seeds of the data: every run of a program has arrays of one shape, whatever is in them.
 _DATA = re.compile(r"data\.(split_seed|\w+\.seed)")
+
+# Which run a run starts from.
+_PARENT = re.compile(r"init_from\.(run|method|parent|overrides(\..*)?)")
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -66,10 +69,13 @@ def structure(config: Mapping[str, Any]) -> dict[str, Any]:
         of splits and of drawn examples, which are data; of the parent run only whether there is
         one. Runs with equal structure can train in one program.
     """
-    return {
-        path: bool(value) if path == "init_from.run" else value
+    kept = {
+        path: value
         for path, value in flatten(config)
         if not _TABLE.fullmatch(path)
         and not path.startswith("runtime.")
         and not _DATA.fullmatch(path)
+        and not _PARENT.fullmatch(path)
     }
+    parents = (config["init_from"].get(name) for name in ("run", "method"))
+    return kept | {"init_from.run": any(parents)}

@@ -183,12 +183,15 @@ def limit_units(
     return jnp.where(outside, limited, units).reshape(weights.shape)
 
 
-def make_optimizer(config: Mapping[str, Any], params: Mapping[str, Any]) -> Optimizer:
+def make_optimizer(
+    config: Mapping[str, Any], params: Mapping[str, Any], trains: str = ".*"
+) -> Optimizer:
     """Builds the optimizer of a run.
 
     Args:
         config: `config.optimizer`.
         params: All parameters, or their shapes.
+        trains: `Method.trains`.
 
     Returns:
         The optimizer.
@@ -204,11 +207,13 @@ def make_optimizer(config: Mapping[str, Any], params: Mapping[str, Any]) -> Opti
         {f"config.optimizer.freeze[{i}]": pattern for i, pattern in enumerate(config["freeze"])},
         paths,
     )
+    frozen |= {path: "method" for path in paths if not re.fullmatch(trains, path)}
     trained = [path for path in paths if path not in frozen]
-    if not trained:
+    if trains and not trained:
+        of_method = "" if trains == ".*" else f" that the method trains, {trains}"
         raise ValueError(
-            f"config.optimizer.freeze matches every parameter: nothing is left to train; "
-            f"the paths are {', '.join(paths)}"
+            f"config.optimizer.freeze matches every parameter{of_method}: nothing is left to "
+            f"train; the paths are {', '.join(paths)}"
         )
     groups = _match(
         {

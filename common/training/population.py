@@ -163,7 +163,7 @@ def make_program(
             raise ValueError(
                 f"a phase updates the root {unknown[0]!r}; the method has {', '.join(shapes)}"
             )
-    optimizer = make_optimizer(config["optimizer"], shapes)
+    optimizer = make_optimizer(config["optimizer"], shapes, method.trains)
     train_step = make_train_step(
         method, optimizer, config["num_steps"], config["optimizer"]["ema_decay"]
     )
@@ -193,7 +193,7 @@ def make_program(
                 own, rows = images[role], tables[role]["train"]
                 stored = jnp.zeros((*rows.shape, *own.shape[1:]), own.dtype)
                 outputs[role] = method.predict(drawn, prepare(tables, role, stored), role)
-            return refresh_with(drawn, hparams, tables, outputs)
+            return refresh_one(drawn, hparams, tables, outputs)
 
         before = drawn["method_state"]
         after = jax.eval_shape(refreshed, drawn, hparams, tables)
@@ -246,7 +246,7 @@ def make_program(
         target = logits["target_val"]
         return result | {"score": {name: score(target) for name, score in SCORES.items()}}
 
-    def refresh_with(variables, hparams, tables, outputs):
+    def refresh_one(variables, hparams, tables, outputs):
         assert method.refresh is not None
         evidence = {}
         for domain, fields in method.needs.items():
@@ -268,9 +268,6 @@ def make_program(
                     "does not hold; set config.runtime.data_path to resident"
                 ) from None
             raise
-
-    def refresh_one(state, tables, outputs):
-        return refresh_with(evaluated_variables_of(state), state.hparams, tables, outputs)
 
     def predict_one(state, tables, images, role):
         return method.predict(evaluated_variables_of(state), prepare(tables, role, images), role)
@@ -294,7 +291,7 @@ def make_program(
     summarize = compiled(summarize_one, 0, table_axes)
     roll_back = compiled(roll_back_one, 0, 0)
     run_keep = compiled(keep, 0, 0, donate_argnums=0)
-    run_refresh = compiled(refresh_one, 0, table_axes, 0)
+    run_refresh = compiled(refresh_one, 0, 0, table_axes, 0)
 
     if method.refresh:
         # What a refresh cannot do shows here, before anything is trained.
@@ -370,7 +367,8 @@ def make_program(
         outputs = {
             role: pass_over(state, tables, role, tables[role]["train"], False) for role in roles
         }
-        return state._replace(method_state=run_refresh(state, tables, outputs))
+        variables = evaluated_variables_of(state)
+        return state._replace(method_state=run_refresh(variables, state.hparams, tables, outputs))
 
     def keep_choice(state, take):
         return run_keep(state._replace(key=()), take)._replace(key=state.key)

@@ -8,31 +8,24 @@ import pytest
 
 from common.data.augment import make_augment
 from configs import base, digits
-from tests.tiny import MAKERS, NUM_CLASSES
+from tests.tiny import MAKERS, NUM_CLASSES, make_row_config
 
 ROWS = (*base.PLAIN, *base.TERMS, *base.METHODS)
 TERMS = copy.deepcopy(base.TERMS)
 
 
-def averaging(method):
-    """The defaults of a row, but for an average of the weights, which some rows learn from."""
-    config = base.set_method(base.get_config(), method)
-    config.optimizer.ema_decay = 0.9
-    return config
-
-
 @pytest.mark.parametrize("method", ROWS)
 def test_every_row_is_a_method(method):
-    config = averaging(method)
-    made = MAKERS[config.package](config.to_dict(), NUM_CLASSES)
-    assert set(made.needs) == set(config.domains)
-    assert made.phases
+    config = make_row_config(method)
+    made = MAKERS[config["package"]](config, NUM_CLASSES)
+    assert set(made.needs) == set(config["domains"])
+    assert made.phases or made.refresh
 
 
 @pytest.mark.parametrize("method", (*ROWS, "dann+fixmatch"))
 def test_rows_that_need_a_strong_view_are_known_and_have_one_in_the_benchmarks(method):
-    config = averaging(method)
-    made = MAKERS[config.package](config.to_dict(), NUM_CLASSES)
+    config = make_row_config(method)
+    made = MAKERS[config["package"]](config, NUM_CLASSES)
     needed = any("strong_image" in fields for fields in made.needs.values())
     assert base.needs_strong_views(method) == needed
     for pair in ("", "source=mnist,target=mnist_m,", "source=svhn,target=mnist,"):
@@ -77,6 +70,28 @@ def test_names_joined_by_plus_join_their_terms():
     config = base.set_method(base.get_config(), joined)
     assert config.method == joined
     assert set(config.alignment) == set(row_of_term)
+
+
+SOURCE_FREE = [row for row, (domains, _) in base.METHODS.items() if domains == ("target",)]
+
+
+@pytest.mark.parametrize("method", SOURCE_FREE)
+def test_rows_without_labels_start_from_source_only_unless_a_run_is_named(method):
+    config = base.set_method(base.get_config(), method)
+    assert (config.init_from.method, config.init_from.run) == ("source_only", "")
+    for kind, value in (("run", "runs/a"), ("method", "dann")):
+        config = base.get_config()
+        config.init_from[kind] = value
+        base.set_method(config, method)
+        assert config.init_from[kind] == value
+        assert not config.init_from[{"run": "method", "method": "run"}[kind]]
+    assert not base.set_method(base.get_config(), "dann").init_from.method
+
+
+@pytest.mark.parametrize("method", ["shot+dann", "dann+tent"])
+def test_a_whole_method_cannot_be_joined_with_terms(method):
+    with pytest.raises(ValueError, match="' is a whole method, to which no term is added: take '"):
+        base.set_method(base.get_config(), method)
 
 
 def test_two_rows_of_one_term_cannot_be_joined():

@@ -18,6 +18,8 @@ SPLIT_SEED = "data.split_seed"
 # What differs between the seeds of one row, or names the run.
 NOT_SETTINGS = re.compile(
     r"experiment|method|seed|data\.split_seed|data\.\w+\.seed"
+    # The run that a row's parent has for this seed.
+    r"|init_from\.parent"
     # These measure a run and change none of its weights.
     r"|evaluation\.(reverse_validation|retrained_head)"
 )

@@ -27,7 +27,7 @@ CONFIDENT = (
     "nuclear_norm",
     "fixmatch",
     "mean_teacher",
-    "adamatch",
+    *("adamatch", "shot", "tent"),
 )
 
 Row = dict[str, Any]

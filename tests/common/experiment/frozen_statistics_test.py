@@ -41,7 +41,7 @@ def test_statistics_that_would_stay_fresh_are_refused(parent, tmp_path):
 
 def test_a_parent_without_these_statistics_is_refused(tmp_path):
     parent = train(tmp_path / "parent", "per_domain")
-    with pytest.raises(UsageError, match="it has source/feature_extractor"):
+    with pytest.raises(UsageError, match="that has source/feature_extractor"):
         train(tmp_path / "child", "frozen", **{"init_from.run": str(parent)})
 
 

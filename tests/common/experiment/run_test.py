@@ -14,9 +14,10 @@ import pytest
 from common.data import domain
 from common.experiment import checkpoint, folder
 from common.experiment.outcome import RunFailed, StopRequest, UsageError
-from common.experiment.run import train_alone, train_population
+from common.experiment.run import train_alone, train_family, train_population
 from configs import base
-from tests.tiny_run import make_method, tiny
+from tests.tiny import make_row_config
+from tests.tiny_run import make_method, tiny, tiny_family
 
 ROOT = Path(__file__).parents[3]
 TINY = "tests/config/tiny_digits.py"
@@ -109,9 +110,10 @@ def test_permuting_target_labels_changes_nothing_but_oracle_values(method, tmp_p
     for name, loader in (("true", load), ("permuted", permuted)):
         monkeypatch.setitem(domain.DOMAINS, "digits", loader)
         domain._load.cache_clear()
-        config = tiny(tmp_path / name, method)
-        train_alone(config, make_method, StopRequest())
-        run = folder.run_folder(config)
+        policy = {"model.normalization": make_row_config(method)["model"]["normalization"]}
+        family = tiny_family(tmp_path / name, method, **policy)
+        train_family(family, make_method, StopRequest())
+        run = folder.run_folder(family[-1])
         result = json.loads((run / "result.json").read_text())
         records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         oracle = [record.get("oracle/target_test_accuracy") for record in records]

@@ -14,6 +14,7 @@ ROWS = (*PLAIN, *TERMS, *METHODS)
 APART = (
     *("data.split_seed", "data.synthetic_digits.seed"),
     *("data.moons.seed", "data.rotated_moons.seed"),
+    *("init_from.method", "init_from.overrides"),
 )
 
 
@@ -67,6 +68,8 @@ def test_structure_is_all_that_is_not_traced(method):
     for path, value in flatten(config):
         changed = structure(replace(config, path, other(value)))
         shared = path in traced or path.startswith("runtime.") or path in APART
+        # Of the run to start from it matters only that there is one.
+        shared = shared or (path == "init_from.run" and "method" in config["init_from"])
         assert (changed == structure(config)) == shared, path
 
 
@@ -82,6 +85,18 @@ def test_runs_of_different_parents_share_a_program_but_not_with_runs_of_none():
     config = row("source_only")
     one, other = (replace(config, "init_from.run", parent) for parent in ("runs/a", "runs/b"))
     assert structure(one) == structure(other) != structure(config)
+
+
+def test_runs_of_different_parents_to_come_share_a_program_with_those_of_finished_ones():
+    config = row("source_only")
+    finished = replace(config, "init_from.run", "runs/a")
+    for options in (
+        {"method": "source_only", "overrides": {}, "parent": "source_only-seed0-0"},
+        {"method": "dann", "overrides": {"num_steps": 3}, "parent": "dann-seed0-1"},
+    ):
+        waiting = config | {"init_from": config["init_from"] | options}
+        assert structure(waiting) == structure(finished)
+        assert set(make_hparams(waiting)) == set(make_hparams(config))
 
 
 def test_a_further_group_changes_the_structure():
