@@ -158,7 +158,7 @@ PAPERS = {
     "adamatch": ("Berthelot et al., AdaMatch, ICLR 2022", "unsupervised"),
     "mcd": ("Saito et al., Maximum Classifier Discrepancy, CVPR 2018", "unsupervised"),
     "adapt_batch_norm": (
-        "Li et al., Adaptive Batch Normalization, ICLR workshops 2017",
+        "Li et al., AdaBN, ICLR workshops 2017",
         "source-free",
     ),
     "shot": ("Liang et al., SHOT, ICML 2020", "source-free"),
