@@ -14,6 +14,7 @@ from common.data.arrangement import arrange, check_classes, check_renaming, list
 from common.data.data_folder import find_prepared
 from common.data.domain import DOMAINS, Domain, load_examples, split_drawn
 from common.data.example import Examples
+from common.data.labelled import draw_labelled
 from common.data.part import NONE
 from common.legal import suggest
 
@@ -33,7 +34,8 @@ def load_task(config: Config) -> dict[str, Domain]:
 
     Returns:
         `source` and `target`. With `config.data.transductive` the target's test pictures are
-        trained on too.
+        trained on too. With `config.data.target_labels_per_class` a target whose labels are trained
+        on has the split `labelled`, which is part of `train`.
 
     Raises:
         ValueError: Files that are missing or broken, keys that would be ignored, an empty split,
@@ -48,7 +50,8 @@ def load_task(config: Config) -> dict[str, Domain]:
     check_renaming(data["rename_classes"], read)
     renamed, wanted = data["rename_classes"], data["classes"]
     source = arrange(read["source"], renamed, wanted, must_have=wanted)
-    check_classes(config, source, arrange(read["target"], renamed, ()))
+    shown = arrange(read["target"], renamed, ())
+    check_classes(config, source, shown)
     target = arrange(read["target"], renamed, source.classes)
     shapes = [examples.images.shape[1:] for examples in (source, target)]
     if shapes[0] != shapes[1]:
@@ -63,13 +66,17 @@ def load_task(config: Config) -> dict[str, Domain]:
         for role, examples in (("source", source), ("target", target))
     }
     _check_labels(config, task)
-    if data["transductive"] and "target_labelled" in config["domains"]:
+    has_labels = "target_labelled" in config["domains"]
+    if data["transductive"] and has_labels and not data["target_labels_per_class"]:
         raise ValueError(
             "config.data.transductive with the domain target_labelled would train on test labels; "
-            "set it to False"
+            "set it to False, or the number of labels by config.data.target_labels_per_class"
         )
     trained = ("train", "val", *["test"] * data["transductive"])
     splits = dict(task["target"].splits)
+    if has_labels and data["target_labels_per_class"]:
+        named = [name for name in target.classes if name in shown.classes]
+        splits["labelled"] = draw_labelled(config, target, splits["train"], named)
     if data["transductive"]:
         splits["train"] = np.sort(np.concatenate([splits["train"], splits["test"]]))
     chosen = lost_rows(read["target"], target, trained)
@@ -95,7 +102,8 @@ def _read(config: Config, role: str) -> Examples:
 def _check_labels(config: Config, task: Mapping[str, Domain]) -> None:
     """Refuses labels that are missing where they are trained on or chosen by."""
     needed = [("source", part) for part in ("train", "val")]
-    needed += [("target", "train")] if "target_labelled" in config["domains"] else []
+    if "target_labelled" in config["domains"] and not config["data"]["target_labels_per_class"]:
+        needed.append(("target", "train"))
     for role, part in needed:
         domain = task[role]
         count = int((domain.examples.labels[domain.splits[part]] < 0).sum())
