@@ -151,6 +151,8 @@ def get_config() -> Any:
     config.data.val_share = 0.1  # of the training split, where no val split is published
     config.data.disjoint_halves = False  # True: source and target train on other rows of the order
     config.data.classes = ()  # names of the task's classes, in order; (): the source's
+    # Names of the classes that the target is left with, picked by label; (): all of the task's
+    config.data.target_classes = ()
     config.data.rename_classes = ConfigDict()  # {name in either domain: name in the task}
     # 7,000 pictures rendered from `seed`, drawn evenly from ten classes; the rest is the test split
     config.data.synthetic_digits = ConfigDict(
@@ -188,6 +190,8 @@ def get_config() -> Any:
     config.runtime.stream_threads = 8
     config.runtime.tensorboard = True
     config.runtime.progress = True
+    # True: rows without class weights may be trained on a target with data.target_classes
+    config.runtime.allow_unweighted = False
     # True: go on from a checkpoint of other package versions; bits may differ, result.json says so
     config.runtime.allow_other_versions = False
     return config

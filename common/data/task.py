@@ -10,7 +10,14 @@ import numpy as np
 from jaxtyping import Int
 
 from common.data import reader
-from common.data.arrangement import arrange, check_classes, check_renaming, list_names, lost_rows
+from common.data.arrangement import (
+    arrange,
+    check_classes,
+    check_renaming,
+    check_target_classes,
+    list_names,
+    lost_rows,
+)
 from common.data.data_folder import find_prepared
 from common.data.domain import DOMAINS, Domain, load_examples, split_drawn
 from common.data.example import Examples
@@ -27,7 +34,8 @@ def load_task(config: Config) -> dict[str, Domain]:
 
     Classes are compared by name. `config.data.classes` names those that the task is about, in their
     order; the target may lack some of them. Without it the source's are taken, and the target must
-    have the same, or no label at all.
+    have the same, or no label at all. `config.data.target_classes` leaves the target, in all its
+    splits, the examples of these classes; the task keeps the source's.
 
     Args:
         config: The resolved config.
@@ -52,7 +60,9 @@ def load_task(config: Config) -> dict[str, Domain]:
     source = arrange(read["source"], renamed, wanted, must_have=wanted)
     shown = arrange(read["target"], renamed, ())
     check_classes(config, source, shown)
-    target = arrange(read["target"], renamed, source.classes)
+    check_target_classes(config, source, shown)
+    kept = data["target_classes"]
+    target = arrange(read["target"], renamed, source.classes, kept=kept)
     shapes = [examples.images.shape[1:] for examples in (source, target)]
     if shapes[0] != shapes[1]:
         raise ValueError(
@@ -75,7 +85,7 @@ def load_task(config: Config) -> dict[str, Domain]:
     trained = ("train", "val", *["test"] * data["transductive"])
     splits = dict(task["target"].splits)
     if has_labels and data["target_labels_per_class"]:
-        named = [name for name in target.classes if name in shown.classes]
+        named = [name for name in kept or target.classes if name in shown.classes]
         splits["labelled"] = draw_labelled(config, target, splits["train"], named)
     if data["transductive"]:
         splits["train"] = np.sort(np.concatenate([splits["train"], splits["test"]]))

@@ -190,11 +190,13 @@ def _check_files(data: Config) -> None:
         )
     for name in ("val_share", "test_share"):
         check_number(f"config.data.{name}", data[name], below=1.0)
-    for index, name in enumerate(data["classes"]):
-        if not isinstance(name, str) or list(data["classes"]).count(name) > 1:
-            raise ValueError(
-                f"config.data.classes[{index}] is {name!r}; it must be text that stands there once"
-            )
+    for key in ("classes", "target_classes"):
+        for index, name in enumerate(data[key]):
+            if not isinstance(name, str) or list(data[key]).count(name) > 1:
+                raise ValueError(
+                    f"config.data.{key}[{index}] is {name!r}; it must be text that stands there "
+                    "once"
+                )
 
 
 def _check_augment(options: Config, key: str, task: Mapping[str, Domain]) -> None:

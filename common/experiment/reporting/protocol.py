@@ -68,7 +68,8 @@ def describe_protocol(task: Mapping[str, Any], rows: Sequence[Row]) -> str:
         f"(target_test_seen {str(task['target_test_seen']).lower()}).",
         f"What rows see of the target: {', '.join(sights)}.",
         *_remarks_on_labels(settings, rows),
-        *_remarks_on_data(task),
+        *_remarks_on_classes(settings),
+        *_remarks_on_data(task, is_told=any(settings.get("data.target_classes", ()))),
         f"Commit {', '.join(task['commits'])}; hardware {', '.join(task['hardware'])}; versions "
         f"{', '.join(task['versions'])}.",
     ]
@@ -88,10 +89,23 @@ def _remarks_on_labels(settings: Mapping[str, Sequence[Any]], rows: Sequence[Row
     ]
 
 
-def _remarks_on_data(task: Mapping[str, Any]) -> list[str]:
+def _remarks_on_classes(settings: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Says which classes the target was left with, where a run left some out."""
+    said = []
+    for own in settings.get("data.target_classes", ()):
+        if own and own not in said:
+            said.append(own)
+    return [
+        f"The target's examples, in training and in the test, were picked by label: those of the "
+        f"classes {', '.join(map(str, own))} alone, while the source has all of the task's."
+        for own in said
+    ]
+
+
+def _remarks_on_data(task: Mapping[str, Any], *, is_told: bool) -> list[str]:
     """Says how target labels chose examples, and how many test examples are trained on too."""
     said = []
-    if task["target_chosen_by_label"]:
+    if task["target_chosen_by_label"] and not is_told:
         said.append("The target's examples in training are those of the task's classes, by label.")
     counts = task["target_test_shared_with"]
     if any(counts.values()):

@@ -318,3 +318,15 @@ def test_a_budget_of_labels_is_told_and_makes_no_ceiling(experiment):
     assert row["gap_covered"] is None
     text = written.path.read_text()
     assert "Labelled target examples are 3 of each class, drawn by label from" in text
+
+
+def test_a_partial_target_is_told(experiment):
+    for method in ("source_only", "dann", "train_on_target"):
+        for run in runs_of(experiment, method):
+            settings = json.loads((run / "config.json").read_text())["config"]
+            settings["data"]["target_classes"] = ["3", "5"]
+            change(run, "config.json", config=settings)
+            change(run, "result.json", target_chosen_by_label=True)
+    text = report.write_report([experiment]).path.read_text()
+    assert "were picked by label: those of the classes 3, 5 alone, while the source" in text
+    assert "are those of the task's classes" not in text
