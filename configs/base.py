@@ -13,6 +13,9 @@ PLAIN = {
     "train_on_both": ("source", "target_labelled"),
 }
 
+# Joined to terms by "+", it is no term: labelled target examples stand in the batch too.
+LABELLED = "target_labelled"
+
 CONDITIONAL = {
     "weight": 1.0,  # multiplies the whole term
     "strength": 1.0,  # largest factor of the reversed gradient
@@ -230,6 +233,9 @@ def get_config() -> Any:
     # none, or binary | log | tf_idf | unit_length | standardize joined by "+": steps that inputs go
     # through, fitted on the source's training rows
     config.data.scaling = "none"
+    # Labelled examples of each class that rows with target_labelled have; 0: the whole training
+    # split's. A step sees 16 of them, each class equally often, unless batch_sizes says otherwise
+    config.data.target_labels_per_class = 0
     config.data.augment = ConfigDict()  # {name: options}, see docs/data.md; every row alike
     config.data.strong_augment = ConfigDict()  # for methods that need strong_image
     # Domains that are read from files:
@@ -244,6 +250,8 @@ def get_config() -> Any:
     config.data.val_share = 0.1  # of the training split, where no val split is published
     config.data.disjoint_halves = False  # True: source and target train on other rows of the order
     config.data.classes = ()  # names of the task's classes, in order; (): the source's
+    # Names of the classes that the target is left with, picked by label; (): all of the task's
+    config.data.target_classes = ()
     config.data.rename_classes = ConfigDict()  # {name in either domain: name in the task}
     # 7,000 pictures rendered from `seed`, drawn evenly from ten classes; the rest is the test split
     config.data.synthetic_digits = ConfigDict(
@@ -285,6 +293,8 @@ def get_config() -> Any:
     config.runtime.stream_threads = 8
     config.runtime.tensorboard = True
     config.runtime.progress = True
+    # True: rows without class weights may be trained on a target with data.target_classes
+    config.runtime.allow_unweighted = False
     # True: go on from a checkpoint of other package versions; bits may differ, result.json says so
     config.runtime.allow_other_versions = False
     return config
@@ -295,7 +305,8 @@ def set_method(config: Any, method: str) -> Any:
 
     Args:
         config: Any config; changed in place.
-        method: A name of `PLAIN` or `METHODS`, or names of `TERMS` joined by `+`.
+        method: A name of `PLAIN` or `METHODS`, or names of `TERMS` joined by `+`, after which
+            `+target_labelled` lets the row train on labelled target examples too.
 
     Returns:
         The same config.
@@ -315,8 +326,8 @@ def set_method(config: Any, method: str) -> Any:
             # Classes are learned before, from the source, which this row no longer sees.
             config.init_from.method = config.init_from.method or "source_only"
         return config
-    config.package, config.domains = "dann", ("source", "target")
-    names = method.split("+")
+    config.package, config.domains = "dann", _domains_of(method)
+    names = _split_row(method)
     for name in names:
         if name in METHODS:
             raise ValueError(
@@ -325,8 +336,9 @@ def set_method(config: Any, method: str) -> Any:
             )
         if name not in TERMS:
             raise ValueError(
-                f"method is {method!r}; {_nearest(name)}legal are "
-                f"{', '.join((*PLAIN, *METHODS))}, and {', '.join(TERMS)} joined by '+'"
+                f"method is {method!r}; {'' if name == LABELLED else _nearest(name)}legal are "
+                f"{', '.join((*PLAIN, *METHODS))}, and {', '.join(TERMS)} joined by '+', with "
+                f"'+{LABELLED}' at the end for labelled target examples"
             )
         if names.count(name) > 1:
             raise ValueError(f"method is {method!r}; it must name {name!r} once")
@@ -349,13 +361,23 @@ def needs_strong_views(method: str) -> bool:
     return any(name in STRONG_VIEWS for name in method.split("+"))
 
 
+def _split_row(method: str) -> list[str]:
+    """Returns the terms that a row's name joins."""
+    return method.removesuffix(f"+{LABELLED}").split("+")
+
+
+def _domains_of(method: str) -> tuple[str, ...]:
+    """Returns the domains in the batch of a row of terms."""
+    return ("source", "target", *[LABELLED] * method.endswith(f"+{LABELLED}"))
+
+
 def _nearest(name: str) -> str:
     """Suggests the row that shares most pairs of letters with a name."""
 
     def pairs(text):
         return {text[index : index + 2] for index in range(len(text) - 1)}
 
-    near = max((*PLAIN, *METHODS, *TERMS), key=lambda row: len(pairs(row) & pairs(name)))
+    near = max((*PLAIN, *METHODS, *TERMS, LABELLED), key=lambda row: len(pairs(row) & pairs(name)))
     return f"did you mean {near!r}? " if pairs(near) & pairs(name) else ""
 
 
@@ -375,9 +397,9 @@ def check_method(config: Any) -> None:
         is_true = (config.package, config.domains) == ("dann", domains)
         is_true = is_true and set(config.adaptation) == set(options)
     else:
-        terms = {TERMS[name][0] for name in config.method.split("+") if name in TERMS}
+        terms = {TERMS[name][0] for name in _split_row(config.method) if name in TERMS}
         is_true = config.package == "dann" and terms == set(config.alignment)
-        is_true = is_true and tuple(config.domains) == ("source", "target")
+        is_true = is_true and tuple(config.domains) == _domains_of(config.method)
     if not is_true:
         raise ValueError(
             f"config.method is {config.method!r}, the name of another row than this config's; "

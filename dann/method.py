@@ -56,6 +56,39 @@ METHODS: dict[str, Callable[[Mapping[str, Any], int], Method]] = {
 }
 
 
+# Terms that compare no domain with another; every other one takes the classes' shares for equal.
+OF_EACH_DOMAIN = frozenset(
+    {
+        "entropy",
+        "fixmatch",
+        "information_maximization",
+        "mean_teacher",
+        "minimum_class_confusion",
+        "nuclear_norm",
+        "virtual_adversarial",
+    }
+)
+
+
+def check_unweighted(config: Mapping[str, Any]) -> None:
+    """Refuses a row without class weights on a target that lacks classes of the source.
+
+    Args:
+        config: The resolved config.
+
+    Raises:
+        ValueError: `config.data.target_classes` is set and nobody allowed it.
+    """
+    kept = config["data"]["target_classes"]
+    if kept and not config["runtime"]["allow_unweighted"]:
+        raise ValueError(
+            f"config.data.target_classes leaves the target {len(kept)} classes, and config.method "
+            f"{config['method']!r}, which has no class weights, would match it with all of the "
+            "source: use a row with class weights, such as pada, or set "
+            "config.runtime.allow_unweighted to True to measure the harm"
+        )
+
+
 def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
     """Builds the whole method that `config.method` names, or one from `config.alignment`'s terms.
 
@@ -68,10 +101,11 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
         The method.
 
     Raises:
-        ValueError: An unknown term, model or policy, or a term that learns from averaged weights
-            in a run that keeps none.
+        ValueError: An unknown term, model or policy, a term that learns from averaged weights in a
+            run that keeps none, or a partial target without class weights.
     """
     if config["method"] in METHODS:
+        check_unweighted(config)
         return METHODS[config["method"]](config, num_classes)
     check_keys("config.alignment", config["alignment"], sorted(ALIGNMENTS))
     network = make_network(config["model"], num_classes)
@@ -82,4 +116,6 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
                 f"config.optimizer.ema_decay is 0, but the term {name} learns from the average of "
                 "the weights; set it between 0 and 1, such as 0.99"
             )
+    if set(terms) - OF_EACH_DOMAIN and all(term.source_weight is None for term in terms.values()):
+        check_unweighted(config)
     return make_objective(network, tuple(config["domains"]), terms, "alignment")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from common.data.example import Examples
-from common.legal import suggest
+from common.legal import check_name, suggest
 
 # Numbers of examples without a label, and of a class that the task is not about.
 UNLABELLED, DROPPED = -1, -2
@@ -18,7 +18,7 @@ MAX_NAMED = 12
 
 # Runs of a population share examples by identity, so equal questions need one answer. It is kept as
 # long as the labels that it was made of, and holds no reference to them.
-_ARRANGED: dict[tuple[int, tuple[str, ...], tuple[str, ...]], Examples] = {}
+_ARRANGED: dict[tuple[int, tuple[str, ...], tuple[str, ...], tuple[str, ...]], Examples] = {}
 
 
 def arrange(
@@ -26,6 +26,7 @@ def arrange(
     renamed: Mapping[str, str],
     classes: Sequence[str],
     must_have: Sequence[str] = (),
+    kept: Sequence[str] = (),
 ) -> Examples:
     """Renames classes, drops those that are not wanted and numbers the rest in order.
 
@@ -34,6 +35,7 @@ def arrange(
         renamed: New names by old name.
         classes: The wanted classes in their order; empty for all, in the order they have.
         must_have: Those that must occur.
+        kept: Those of the wanted whose examples stay; empty for all. The others keep their number.
 
     Returns:
         The examples, the same object where nothing was to be done; their splits lack the rows of
@@ -49,23 +51,26 @@ def arrange(
         raise ValueError(
             f"config.data.classes names {list_names(missing)}; the source has {list_names(own)}"
         )
-    if own == wanted == examples.classes:
+    kept = tuple(kept) or wanted
+    if own == wanted == kept == examples.classes:
         return examples
-    key = (id(examples.labels), own, wanted)
+    key = (id(examples.labels), own, wanted, kept)
     if key not in _ARRANGED:
-        _ARRANGED[key] = _number(examples, own, wanted)
+        _ARRANGED[key] = _number(examples, own, wanted, kept)
         weakref.finalize(examples.labels, _ARRANGED.pop, key, None)
     return _ARRANGED[key]
 
 
-def _number(examples: Examples, own: Sequence[str], wanted: tuple[str, ...]) -> Examples:
-    number = {name: index for index, name in enumerate(wanted)}
+def _number(
+    examples: Examples, own: Sequence[str], wanted: tuple[str, ...], kept: Sequence[str]
+) -> Examples:
+    number = {name: index for index, name in enumerate(wanted) if name in kept}
     # The last entry is that of examples without a label, whose number is -1.
     numbers = np.asarray([*(number.get(name, DROPPED) for name in own), UNLABELLED], np.int32)
     labels = numbers[examples.labels]
     splits = examples.splits or {"train": np.arange(len(labels), dtype=np.int32)}
-    kept = {part: rows[labels[rows] != DROPPED] for part, rows in splits.items()}
-    return examples._replace(labels=labels, classes=wanted, splits=kept)
+    left = {part: rows[labels[rows] != DROPPED] for part, rows in splits.items()}
+    return examples._replace(labels=labels, classes=wanted, splits=left)
 
 
 def lost_rows(before: Examples, after: Examples, parts: Sequence[str]) -> bool:
@@ -135,6 +140,30 @@ def check_classes(config: Mapping[str, Any], source: Examples, target: Examples)
         raise ValueError(
             f"config.source {config['source']!r} gives the task the class "
             f"{list_names(source.classes)} alone; a task needs at least two"
+        )
+
+
+def check_target_classes(config: Mapping[str, Any], source: Examples, target: Examples) -> None:
+    """Refuses a partial set of the target's classes that cannot be kept apart.
+
+    Args:
+        config: The resolved config.
+        source: The source with the task's classes.
+        target: The target with all its own.
+
+    Raises:
+        ValueError: A class that the task or the target lacks, or target examples without a label,
+            of which nobody can say whether they are to be left out.
+    """
+    kept = config["data"]["target_classes"]
+    legal = [name for name in source.classes if name in target.classes]
+    for index, name in enumerate(kept):
+        check_name(f"config.data.target_classes[{index}]", name, legal)
+    count = int((target.labels == UNLABELLED).sum())
+    if kept and count:
+        raise ValueError(
+            f"config.data.target_classes picks the target's examples by label, and {count} of "
+            f"config.target {config['target']!r} have none; leave it empty"
         )
 
 

@@ -23,7 +23,8 @@ class Domain(NamedTuple):
     Attributes:
         name: The name in the config.
         examples: All examples.
-        splits: Rows of `examples` for `train`, `val` and `test`.
+        splits: Rows of `examples` for `train`, `val` and `test`. A target whose labels are trained
+            on within a budget has `labelled` too: those rows of `train`.
         chosen_by_label: Whether labels decided which of its examples are trained on or validated
             on, as when `config.data.classes` leaves some out.
     """

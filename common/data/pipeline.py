@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -12,6 +13,11 @@ from jaxtyping import Array, Float, Int, Key, Num
 
 from common.legal import check_count, check_keys
 from common.method import fold_in_name
+
+# Labelled target examples in a step, where a budget limits how many there are.
+LABELLED_BATCH = 16
+BALANCED = ("target_labelled",)
+EMPTY: Mapping[str, int] = MappingProxyType({})
 
 
 def batch_sizes_of(config: Mapping[str, Any], domains: Iterable[str]) -> dict[str, int]:
@@ -22,7 +28,8 @@ def batch_sizes_of(config: Mapping[str, Any], domains: Iterable[str]) -> dict[st
         domains: The domains of a batch.
 
     Returns:
-        Examples by domain: `batch_size`, or what `batch_sizes` says of the domain.
+        Examples by domain: what `batch_sizes` says of the domain, or `batch_size`; of labelled
+        target examples under `target_labels_per_class` `LABELLED_BATCH`.
 
     Raises:
         ValueError: `batch_sizes` names a domain that no batch holds, or holds no count.
@@ -31,21 +38,43 @@ def batch_sizes_of(config: Mapping[str, Any], domains: Iterable[str]) -> dict[st
     check_keys("config.data.batch_sizes", config["batch_sizes"], domains)
     for domain, count in config["batch_sizes"].items():
         check_count(f"config.data.batch_sizes.{domain}", count)
-    return {domain: config["batch_sizes"].get(domain, config["batch_size"]) for domain in domains}
+    default = dict.fromkeys(domains, config["batch_size"])
+    if config.get("target_labels_per_class") and "target_labelled" in default:
+        default["target_labelled"] = LABELLED_BATCH
+    return {domain: config["batch_sizes"].get(domain, own) for domain, own in default.items()}
 
 
-def check_sizes(sizes: Mapping[str, int], batch_sizes: Mapping[str, int]) -> None:
+def balanced_classes(config: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, int]:
+    """Names the domains of which every step sees each class equally often.
+
+    Args:
+        config: `config.data`.
+        sizes: Examples that are drawn from, by domain.
+
+    Returns:
+        Number of classes by domain: of labelled target examples under `target_labels_per_class`.
+    """
+    each = config.get("target_labels_per_class", 0)
+    return {domain: size // each for domain, size in sizes.items() if each and domain in BALANCED}
+
+
+def check_sizes(
+    sizes: Mapping[str, int],
+    batch_sizes: Mapping[str, int],
+    classes: Mapping[str, int] = EMPTY,
+) -> None:
     """Refuses batches that would hold an example twice, or none.
 
     Args:
         sizes: Examples in the training split, by domain.
         batch_sizes: Examples a step, by domain.
+        classes: From `balanced_classes`; these domains may be smaller than their batch.
 
     Raises:
         ValueError: A batch larger than its domain, or not positive.
     """
     for domain, size in sizes.items():
-        if not 0 < batch_sizes[domain] <= size:
+        if domain not in classes and not 0 < batch_sizes[domain] <= size:
             raise ValueError(
                 f"config.data.batch_size is {batch_sizes[domain]}; the training split of {domain} "
                 f"has {size} examples, so 1 to {size} are possible "
@@ -59,6 +88,7 @@ def indices(
     num_steps: int,
     sizes: Mapping[str, int],
     batch_sizes: Mapping[str, int],
+    classes: Mapping[str, int] = EMPTY,
 ) -> dict[str, Int[Array, "step batch"]]:
     """Draws the positions of the examples of some steps.
 
@@ -66,12 +96,16 @@ def indices(
     may span two of them, so no example is dropped and none is seen twice in an epoch. The
     position depends on the step number alone, hence there is no iterator to save.
 
+    Of a domain in `classes` every step draws anew: each class is seen equally often up to one, and
+    so is each example of a class, also where there are fewer than a batch takes.
+
     Args:
         key: The run's key.
         first_step: Number of the first step.
         num_steps: Number of steps.
         sizes: Examples in the training split, by domain.
         batch_sizes: Examples a step, by domain.
+        classes: From `balanced_classes`. Such a domain has an example of each class in turn.
 
     Returns:
         Positions in the training split, by domain.
@@ -79,11 +113,16 @@ def indices(
     drawn = {}
     for domain, size in sizes.items():
         batch = batch_sizes[domain]
+        own = fold_in_name(key, f"order of {domain}")
+        if domain in classes:
+            each = size // classes[domain]
+            drawn[domain] = _balanced_positions(
+                own, first_step, num_steps, classes[domain], each, batch
+            )
+            continue
         # Python integers: a 32-bit product of step and batch would overflow in long runs.
         epoch, offset = divmod(first_step * batch, size)
-        drawn[domain] = _positions(
-            fold_in_name(key, f"order of {domain}"), epoch, offset, num_steps, size, batch
-        )
+        drawn[domain] = _positions(own, epoch, offset, num_steps, size, batch)
     return drawn
 
 
@@ -96,6 +135,21 @@ def _positions(key, epoch, offset, num_steps, size, batch):
     )
     flat = jax.lax.dynamic_slice(orders.reshape(-1), (offset,), (num_steps * batch,))
     return flat.reshape(num_steps, batch)
+
+
+@partial(jax.jit, static_argnames=("num_steps", "classes", "each", "batch"))
+def _balanced_positions(key, first_step, num_steps, classes, each, batch):
+    """Draws steps in which the classes take turns, and so do the examples of each class."""
+    turn, place = jnp.divmod(jnp.arange(batch), classes)
+
+    def of_step(step):
+        of_classes, of_examples = jax.random.split(jax.random.fold_in(key, step))
+        # One order in all turns, so that the last, which is cut, repeats no class.
+        number = jnp.argsort(jax.random.uniform(of_classes, (classes,)))[place]
+        examples = jnp.argsort(jax.random.uniform(of_examples, (classes, each)), axis=1)
+        return examples[number, turn % each] * classes + number
+
+    return jax.vmap(of_step)(first_step + jnp.arange(num_steps))
 
 
 def scale_images(

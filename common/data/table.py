@@ -73,7 +73,7 @@ def make_tables(
         images[role], labels, starts = _concatenate([task[role] for task in tasks])
         maximum = np.float32(tasks[0][role].examples.maximum)
         tables[role] = {"label": labels, "maximum": maximum}
-        for split in SPLITS:
+        for split in tasks[0][role].splits:
             rows = [
                 task[role].splits[split] + start for task, start in zip(tasks, starts, strict=True)
             ]

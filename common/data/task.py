@@ -10,10 +10,18 @@ import numpy as np
 from jaxtyping import Int
 
 from common.data import reader
-from common.data.arrangement import arrange, check_classes, check_renaming, list_names, lost_rows
+from common.data.arrangement import (
+    arrange,
+    check_classes,
+    check_renaming,
+    check_target_classes,
+    list_names,
+    lost_rows,
+)
 from common.data.data_folder import find_prepared
 from common.data.domain import DOMAINS, Domain, load_examples, split_drawn
 from common.data.example import Examples
+from common.data.labelled import draw_labelled
 from common.data.part import NONE
 from common.legal import suggest
 
@@ -26,14 +34,16 @@ def load_task(config: Config) -> dict[str, Domain]:
 
     Classes are compared by name. `config.data.classes` names those that the task is about, in their
     order; the target may lack some of them. Without it the source's are taken, and the target must
-    have the same, or no label at all.
+    have the same, or no label at all. `config.data.target_classes` leaves the target, in all its
+    splits, the examples of these classes; the task keeps the source's.
 
     Args:
         config: The resolved config.
 
     Returns:
         `source` and `target`. With `config.data.transductive` the target's test pictures are
-        trained on too.
+        trained on too. With `config.data.target_labels_per_class` a target whose labels are trained
+        on has the split `labelled`, which is part of `train`.
 
     Raises:
         ValueError: Files that are missing or broken, keys that would be ignored, an empty split,
@@ -48,8 +58,11 @@ def load_task(config: Config) -> dict[str, Domain]:
     check_renaming(data["rename_classes"], read)
     renamed, wanted = data["rename_classes"], data["classes"]
     source = arrange(read["source"], renamed, wanted, must_have=wanted)
-    check_classes(config, source, arrange(read["target"], renamed, ()))
-    target = arrange(read["target"], renamed, source.classes)
+    shown = arrange(read["target"], renamed, ())
+    check_classes(config, source, shown)
+    check_target_classes(config, source, shown)
+    kept = data["target_classes"]
+    target = arrange(read["target"], renamed, source.classes, kept=kept)
     shapes = [examples.images.shape[1:] for examples in (source, target)]
     if shapes[0] != shapes[1]:
         raise ValueError(
@@ -63,13 +76,17 @@ def load_task(config: Config) -> dict[str, Domain]:
         for role, examples in (("source", source), ("target", target))
     }
     _check_labels(config, task)
-    if data["transductive"] and "target_labelled" in config["domains"]:
+    has_labels = "target_labelled" in config["domains"]
+    if data["transductive"] and has_labels and not data["target_labels_per_class"]:
         raise ValueError(
             "config.data.transductive with the domain target_labelled would train on test labels; "
-            "set it to False"
+            "set it to False, or the number of labels by config.data.target_labels_per_class"
         )
     trained = ("train", "val", *["test"] * data["transductive"])
     splits = dict(task["target"].splits)
+    if has_labels and data["target_labels_per_class"]:
+        named = [name for name in kept or target.classes if name in shown.classes]
+        splits["labelled"] = draw_labelled(config, target, splits["train"], named)
     if data["transductive"]:
         splits["train"] = np.sort(np.concatenate([splits["train"], splits["test"]]))
     chosen = lost_rows(read["target"], target, trained)
@@ -95,7 +112,8 @@ def _read(config: Config, role: str) -> Examples:
 def _check_labels(config: Config, task: Mapping[str, Domain]) -> None:
     """Refuses labels that are missing where they are trained on or chosen by."""
     needed = [("source", part) for part in ("train", "val")]
-    needed += [("target", "train")] if "target_labelled" in config["domains"] else []
+    if "target_labelled" in config["domains"] and not config["data"]["target_labels_per_class"]:
+        needed.append(("target", "train"))
     for role, part in needed:
         domain = task[role]
         count = int((domain.examples.labels[domain.splits[part]] < 0).sum())

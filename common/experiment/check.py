@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from common import legal
 from common.data.augment import make_augment
 from common.data.domain import Domain
-from common.data.pipeline import batch_sizes_of, check_sizes
+from common.data.pipeline import balanced_classes, batch_sizes_of, check_sizes
 from common.data.scaling import parse_scaling
 from common.data.table import CENTERS, is_streamed
 from common.data.task import load_task
@@ -23,7 +23,7 @@ from common.legal import check_count, check_name, check_number
 from common.method import LABELLED, UNLABELLED, Method
 from common.models.network import OF_PICTURES
 from common.training import parallel
-from common.training.batch import ROLE_OF_DOMAIN, make_assemble
+from common.training.batch import ROLE_OF_DOMAIN, make_assemble, training_split
 from common.training.hparam import flatten
 from common.training.optimizer import make_optimizer
 
@@ -37,6 +37,7 @@ LEAST = {
     **{"runtime.evaluation_batch_size": 1, "runtime.devices": 0, "runtime.stream_threads": 1},
     **{"runtime.resident_bytes": 0, "runtime.stream_bytes": 1},
     **{"data.size": 0, "data.channels": 0, "data.num_features": 0},
+    **{"data.target_labels_per_class": 0},
 }
 NOT_NEGATIVE = (
     *("learning_rate", "epsilon", "weight_decay", "gamma", "power", "clip_norm", "max_norm"),
@@ -79,11 +80,10 @@ def check_population(configs: Sequence[Config], make_method: MakeMethod) -> None
             )
         parse_scaling(data["scaling"], shape)
         methods = [make_method(own, classes) for own in configs]
-        sizes = {
-            domain: len(task[ROLE_OF_DOMAIN[domain]].splits["train"]) for domain in methods[0].needs
-        }
+        splits = {domain: task[ROLE_OF_DOMAIN[domain]].splits for domain in methods[0].needs}
+        sizes = {domain: len(own[training_split(domain, own)]) for domain, own in splits.items()}
         batch_sizes = batch_sizes_of(data, sizes)
-        check_sizes(sizes, batch_sizes)
+        check_sizes(sizes, batch_sizes, balanced_classes(data, sizes))
         for name in ("augment", "strong_augment"):
             _check_augment(data[name], f"config.data.{name}", task)
         make_assemble(data, methods[0].needs)
@@ -192,11 +192,13 @@ def _check_files(data: Config) -> None:
         )
     for name in ("val_share", "test_share"):
         check_number(f"config.data.{name}", data[name], below=1.0)
-    for index, name in enumerate(data["classes"]):
-        if not isinstance(name, str) or list(data["classes"]).count(name) > 1:
-            raise ValueError(
-                f"config.data.classes[{index}] is {name!r}; it must be text that stands there once"
-            )
+    for key in ("classes", "target_classes"):
+        for index, name in enumerate(data[key]):
+            if not isinstance(name, str) or list(data[key]).count(name) > 1:
+                raise ValueError(
+                    f"config.data.{key}[{index}] is {name!r}; it must be text that stands there "
+                    "once"
+                )
 
 
 def _check_augment(options: Config, key: str, task: Mapping[str, Domain]) -> None:

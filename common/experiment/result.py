@@ -14,7 +14,7 @@ from common.experiment import checkpoint, folder, resume, selection
 from common.experiment.outcome import writing
 from common.experiment.retrained_head import head_inputs, retrain_head
 from common.method import LABELLED, Method, Outputs
-from common.training.batch import ROLE_OF_DOMAIN
+from common.training.batch import ROLE_OF_DOMAIN, training_split
 from common.training.optimizer import paths_of
 from common.training.population import Program
 from common.training.state import State, evaluated_variables_of
@@ -124,6 +124,7 @@ def write_results(
                 "size": len(configs),
                 "member": member,
             },
+            "target_labels_seen": _count_seen_labels(method, tasks[member]["target"]),
             "target_chosen_by_label": tasks[member]["target"].chosen_by_label,
             "target_test_shared_with": count_shared(tasks[member]),
             "warnings": resume.warnings_of(folder.read_json(path / "config.json")["starts"]),
@@ -138,6 +139,13 @@ def write_results(
             name: float(values[member]) for name, values in scores.items()
         }
         folder.write_json(path / "result.json", result)
+
+
+def _count_seen_labels(method: Method, target: Domain) -> int:
+    """Counts the target labels that a run was trained on."""
+    if "target_labelled" not in method.needs:
+        return 0
+    return _count_labels(target, training_split("target_labelled", target.splits))
 
 
 def _count_labels(domain: Domain, split: str) -> int:
@@ -162,7 +170,12 @@ def _retrain_head(
         return head_inputs(head["task_head"], features, activation), labels
 
     # The machine learns from what the run's own head learned from.
-    train = [read(ROLE_OF_DOMAIN[name], "train") for name in config["domains"] if name in LABELLED]
+    train = [
+        read(role, training_split(name, task[role].splits))
+        for name in config["domains"]
+        for role in (ROLE_OF_DOMAIN[name],)
+        if name in LABELLED
+    ]
     parts = {
         "train": tuple(np.concatenate(own) for own in zip(*train, strict=True)),
         "val": read("source", "val"),

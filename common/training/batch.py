@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -20,6 +20,19 @@ ROLE_OF_DOMAIN = {"source": "source", "target": "target", "target_labelled": "ta
 Tables = Mapping[str, Any]
 
 
+def training_split(domain: str, splits: Collection[str]) -> str:
+    """Names the split that a domain of a batch is drawn from.
+
+    Args:
+        domain: Such as `target_labelled`.
+        splits: The splits of its role.
+
+    Returns:
+        `train`; of labelled target examples `labelled`, where a budget limits them.
+    """
+    return "labelled" if domain == "target_labelled" and "labelled" in splits else "train"
+
+
 def make_assemble(
     config: Mapping[str, Any], needs: Mapping[str, tuple[str, ...]]
 ) -> Callable[[Tables, Mapping[str, Array], Mapping[str, Array], Any], Batch]:
@@ -30,8 +43,8 @@ def make_assemble(
         needs: `Method.needs`.
 
     Returns:
-        `(tables, drawn, stored, key) -> batch`, where `drawn` holds positions in the training
-        splits by domain, and `stored` the pictures there as they are stored.
+        `(tables, drawn, stored, key) -> batch`, where `drawn` holds positions in each domain's
+        `training_split`, and `stored` the pictures there as they are stored.
 
     Raises:
         ValueError: An unknown augmentation, or a strong one that is needed and empty.
@@ -49,6 +62,7 @@ def make_assemble(
         batch = {}
         for number, (domain, fields) in enumerate(needs.items()):
             table = tables[ROLE_OF_DOMAIN[domain]]
+            rows = table[training_split(domain, table)]
             own = fold_in_name(key, domain)
             images = scale_images(stored[domain], table["maximum"])
             values = {
@@ -56,7 +70,7 @@ def make_assemble(
                 "strong_image": to_input(
                     tables, augment_strongly(fold_in_name(own, "strong"), images)
                 ),
-                "label": table["label"][table["train"][drawn[domain]]],
+                "label": table["label"][rows[drawn[domain]]],
                 "index": drawn[domain],
                 "domain": jnp.full(drawn[domain].shape, number, jnp.int32),
             }

@@ -10,14 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from common.data.pipeline import batch_sizes_of, check_sizes, indices
+from common.data.pipeline import balanced_classes, batch_sizes_of, check_sizes, indices
 from common.data.stream import StepReader, Stream, read_blocks
 from common.evaluation.metric import confusion_matrix, mean_loss
 from common.evaluation.output import batches_of, outputs_over, scan
 from common.evaluation.scores.score import SCORES
 from common.method import Method, Outputs, check_needs, fold_in_name
 from common.training import parallel
-from common.training.batch import ROLE_OF_DOMAIN, Tables, make_assemble, prepare
+from common.training.batch import (
+    ROLE_OF_DOMAIN,
+    Tables,
+    make_assemble,
+    prepare,
+    training_split,
+)
 from common.training.hparam import make_hparams
 from common.training.optimizer import Optimizer, make_optimizer
 from common.training.state import HEALTHY, State, create, evaluated_variables_of, keep
@@ -26,7 +32,7 @@ from common.training.step import make_train_step
 EVALUATED_SPLITS = (("source", "val"), ("target", "val"), ("target", "test"))
 
 # Arrays of a role's table of which every member has its own.
-OF_MEMBERS = ("train", "val", "test", "mean", "scaling")
+OF_MEMBERS = ("train", "val", "test", "labelled", "mean", "scaling")
 
 
 class Program(NamedTuple):
@@ -118,8 +124,8 @@ def make_program(
         config: The resolved config of any member; only its structure is read.
         tables: By role (`source`, `target`): `label` and `maximum` shared by all members (labels
             may have a leading axis of members), and with such an axis the rows of `train`, `val`
-            and `test` and, for the source, `mean`; where pictures are resident also `image`,
-            shared.
+            and `test`, of a target within a budget of labels `labelled`, and, for the source,
+            `mean`; where pictures are resident also `image`, shared.
         num_members: Size of the population.
         rules: Selection rules for which variables are kept.
         stream: The pictures, where they stay on the host.
@@ -133,8 +139,14 @@ def make_program(
     """
     check_needs(method.needs)
     batch_sizes = batch_sizes_of(config["data"], method.needs)
-    sizes = {domain: tables[ROLE_OF_DOMAIN[domain]]["train"].shape[1] for domain in method.needs}
-    check_sizes(sizes, batch_sizes)
+    place_of = {
+        domain: (role, training_split(domain, tables[role]))
+        for domain in method.needs
+        for role in (ROLE_OF_DOMAIN[domain],)
+    }
+    sizes = {domain: tables[role][split].shape[1] for domain, (role, split) in place_of.items()}
+    classes = balanced_classes(config["data"], sizes)
+    check_sizes(sizes, batch_sizes, classes)
     assemble = make_assemble(config["data"], method.needs)
     images = stream.images if stream else {role: own["image"] for role, own in tables.items()}
     table_axes = {
@@ -189,10 +201,10 @@ def make_program(
 
         def refreshed(drawn, hparams, tables):
             outputs = {}
-            for role in {ROLE_OF_DOMAIN[domain] for domain in method.needs}:
-                own, rows = images[role], tables[role]["train"]
+            for domain, (role, split) in place_of.items():
+                own, rows = images[role], tables[role][split]
                 stored = jnp.zeros((*rows.shape, *own.shape[1:]), own.dtype)
-                outputs[role] = method.predict(drawn, prepare(tables, role, stored), role)
+                outputs[domain] = method.predict(drawn, prepare(tables, role, stored), role)
             return refresh_one(drawn, hparams, tables, outputs)
 
         before = drawn["method_state"]
@@ -215,8 +227,9 @@ def make_program(
             rows, stored = inputs
             if not stream:
                 for domain, positions in rows.items():
-                    table = tables[ROLE_OF_DOMAIN[domain]]
-                    stored[domain] = table["image"][table["train"][positions]]
+                    role, split = place_of[domain]
+                    table = tables[role]
+                    stored[domain] = table["image"][table[split][positions]]
             rows, stored = parallel.split_rows((rows, stored), placement)
             own = fold_in_name(jax.random.fold_in(key, state.step), "batch")
             batch = parallel.split_rows(assemble(tables, rows, stored, own), placement)
@@ -250,9 +263,9 @@ def make_program(
         assert method.refresh is not None
         evidence = {}
         for domain, fields in method.needs.items():
-            role = ROLE_OF_DOMAIN[domain]
-            table, rows = tables[role], tables[role]["train"]
-            evidence[domain] = {"features": outputs[role].features, "logits": outputs[role].logits}
+            role, split = place_of[domain]
+            table, rows, own = tables[role], tables[role][split], outputs[domain]
+            evidence[domain] = {"features": own.features, "logits": own.logits}
             if "label" in fields:
                 evidence[domain]["label"] = table["label"][rows]
             if "image" in fields and not stream:
@@ -302,7 +315,7 @@ def make_program(
 
     def draw(keys, first_step, num_steps):
         def of_member(key):
-            return indices(key, first_step, num_steps, sizes, batch_sizes)
+            return indices(key, first_step, num_steps, sizes, batch_sizes, classes)
 
         return over_members(of_member, num_members, (0,))(keys)
 
@@ -314,9 +327,8 @@ def make_program(
     reader = None
     if stream:
         train_rows = {
-            domain: (role, np.asarray(tables[role]["train"]))
-            for domain in method.needs
-            for role in (ROLE_OF_DOMAIN[domain],)
+            domain: (role, np.asarray(tables[role][split]))
+            for domain, (role, split) in place_of.items()
         }
         own_rows = {
             domain: parallel.process_rows(count, placement) for domain, count in batch_sizes.items()
@@ -363,10 +375,11 @@ def make_program(
         return summarize(logits, tables)
 
     def refresh(state, tables):
-        roles = {ROLE_OF_DOMAIN[domain] for domain in method.needs}
-        outputs = {
-            role: pass_over(state, tables, role, tables[role]["train"], False) for role in roles
+        passes = {
+            (role, split): pass_over(state, tables, role, tables[role][split], False)
+            for role, split in dict.fromkeys(place_of.values())
         }
+        outputs = {domain: passes[place] for domain, place in place_of.items()}
         variables = evaluated_variables_of(state)
         return state._replace(method_state=run_refresh(variables, state.hparams, tables, outputs))
 

@@ -99,6 +99,27 @@ def test_two_rows_of_one_term_cannot_be_joined():
         base.set_method(base.get_config(), "cdan+dann+cdane")
 
 
+@pytest.mark.parametrize("method", ["dann", "mcc", "mcc+dann"])
+def test_rows_of_terms_may_have_labelled_target_examples(method):
+    plain = base.set_method(base.get_config(), method)
+    config = base.set_method(base.get_config(), f"{method}+target_labelled")
+    assert config.method == f"{method}+target_labelled"
+    assert tuple(config.domains) == ("source", "target", "target_labelled")
+    assert config.alignment.to_dict() == plain.alignment.to_dict()
+    base.check_method(config)
+    config.domains = ("source", "target")
+    with pytest.raises(ValueError, match="the name of another row"):
+        base.check_method(config)
+
+
+@pytest.mark.parametrize(
+    "method", ["target_labelled", "source_only+target_labelled", "dann+target_labelled+mcc"]
+)
+def test_labelled_examples_are_named_after_terms(method):
+    with pytest.raises(ValueError, match=r"with '\+target_labelled' at the end"):
+        base.set_method(base.get_config(), method)
+
+
 @pytest.mark.parametrize("method", ["dan", "dann+", "dann+source_only", ""])
 def test_an_unknown_row_is_refused_with_the_legal_ones(method):
     with pytest.raises(ValueError, match="legal are") as caught:

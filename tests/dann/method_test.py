@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs.base import PLAIN
-from dann.method import ALIGNMENTS
+from dann.method import ALIGNMENTS, METHODS
 from dann.method import make_method as make_adaptation
 from finetune.method import make_method as make_plain
 from tests import tiny
@@ -118,3 +118,45 @@ def test_a_teacher_without_averaged_weights_is_refused():
     with pytest.raises(ValueError, match="ema_decay is 0, but the term mean_teacher") as caught:
         make_adaptation(config, tiny.NUM_CLASSES)
     assert "such as 0.99" in str(caught.value)
+
+
+PARTIAL = {"data.target_classes": ("0", "1")}
+
+
+@pytest.mark.parametrize("row", ["dann", "cdan", "mdd", "coral", "mmd", "joint_mmd", "mcc+dann"])
+def test_on_a_partial_target_a_row_without_class_weights_needs_leave(row):
+    with pytest.raises(
+        ValueError, match=r"has no class weights, .* such as pada, or set"
+    ) as caught:
+        make_adaptation(tiny.make_config(row, PARTIAL), tiny.NUM_CLASSES)
+    assert "config.runtime.allow_unweighted" in str(caught.value)
+    allowed = {**PARTIAL, "runtime.allow_unweighted": True}
+    assert make_adaptation(tiny.make_config(row, allowed), tiny.NUM_CLASSES).phases
+
+
+@pytest.mark.parametrize("row", [*PLAIN, "mcc", "entropy", "information_maximization+entropy"])
+def test_on_a_partial_target_rows_that_match_no_domains_are_free(row):
+    config = tiny.make_config(row, PARTIAL)
+    maker = make_plain if row in PLAIN else make_adaptation
+    assert maker(config, tiny.NUM_CLASSES).phases
+
+
+def test_class_weights_of_any_term_are_enough_for_a_partial_target(monkeypatch):
+    build = ALIGNMENTS["minimum_class_confusion"]
+
+    def weighted(config):
+        return build(config)._replace(source_weight=lambda state, view: jnp.ones(8))
+
+    monkeypatch.setitem(ALIGNMENTS, "minimum_class_confusion", weighted)
+    config = tiny.make_config("dann+mcc", PARTIAL)
+    assert make_adaptation(config, tiny.NUM_CLASSES).phases
+
+
+def test_a_whole_method_on_a_partial_target_needs_leave(monkeypatch):
+    built = make_plain(tiny.make_config(), tiny.NUM_CLASSES)
+    monkeypatch.setitem(METHODS, "own", lambda config, num_classes: built)
+    config = {**tiny.make_config("dann", PARTIAL), "method": "own"}
+    with pytest.raises(ValueError, match="'own', which has no class weights"):
+        make_adaptation(config, tiny.NUM_CLASSES)
+    config["data"]["target_classes"] = []
+    assert make_adaptation(config, tiny.NUM_CLASSES) is built

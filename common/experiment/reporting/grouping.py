@@ -26,6 +26,8 @@ NOT_SETTINGS = re.compile(
 # What a row and its baseline may differ in.
 OWN_SETTINGS = (
     *("package", "domains", "alignment.", "adaptation.", "optimizer.groups.", "init_from."),
+    # Without labelled target examples a row is the same whatever these say.
+    *("data.target_labels_per_class", "data.batch_sizes.target_labelled"),
 )
 
 

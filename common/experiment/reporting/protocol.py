@@ -67,17 +67,45 @@ def describe_protocol(task: Mapping[str, Any], rows: Sequence[Row]) -> str:
         f"The target's test examples in training: {seen} "
         f"(target_test_seen {str(task['target_test_seen']).lower()}).",
         f"What rows see of the target: {', '.join(sights)}.",
-        *_remarks_on_data(task),
+        *_remarks_on_labels(settings, rows),
+        *_remarks_on_classes(settings),
+        *_remarks_on_data(task, is_told=any(settings.get("data.target_classes", ()))),
         f"Commit {', '.join(task['commits'])}; hardware {', '.join(task['hardware'])}; versions "
         f"{', '.join(task['versions'])}.",
     ]
     return escape(" ".join(sentences))
 
 
-def _remarks_on_data(task: Mapping[str, Any]) -> list[str]:
+def _remarks_on_labels(settings: Mapping[str, Sequence[Any]], rows: Sequence[Row]) -> list[str]:
+    """Says how labelled target examples were drawn, where a budget limits them."""
+    budgets = [own for own in settings.get("data.target_labels_per_class", ()) if own]
+    if not budgets or not any("label" in row["sees_target"] for row in rows):
+        return []
+    written = " or ".join(str(own) for own in dict.fromkeys(budgets))
+    return [
+        f"Labelled target examples are {written} of each class, drawn by label from the target's "
+        "training split anew with each split seed; all rows have the same, a larger number adds to "
+        "a smaller one, and each step sees the classes equally often."
+    ]
+
+
+def _remarks_on_classes(settings: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Says which classes the target was left with, where a run left some out."""
+    said = []
+    for own in settings.get("data.target_classes", ()):
+        if own and own not in said:
+            said.append(own)
+    return [
+        f"The target's examples, in training and in the test, were picked by label: those of the "
+        f"classes {', '.join(map(str, own))} alone, while the source has all of the task's."
+        for own in said
+    ]
+
+
+def _remarks_on_data(task: Mapping[str, Any], *, is_told: bool) -> list[str]:
     """Says how target labels chose examples, and how many test examples are trained on too."""
     said = []
-    if task["target_chosen_by_label"]:
+    if task["target_chosen_by_label"] and not is_told:
         said.append("The target's examples in training are those of the task's classes, by label.")
     counts = task["target_test_shared_with"]
     if any(counts.values()):

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.data.pipeline import batch_sizes_of, check_sizes, indices, scale_images
+from common.data.pipeline import (
+    balanced_classes,
+    batch_sizes_of,
+    check_sizes,
+    indices,
+    scale_images,
+)
 
 NUM_STEPS = 6
 
@@ -125,3 +131,51 @@ def test_a_domain_may_have_a_batch_size_of_its_own():
         batch_sizes_of(config, ("source",))
     with pytest.raises(ValueError, match="batch_sizes.target is '3'"):
         batch_sizes_of({"batch_size": 64, "batch_sizes": {"target": "3"}}, ("target",))
+
+
+def draw_balanced(first_step, num_steps, classes, each, batch):
+    sizes, batch_sizes = {"a": classes * each}, {"a": batch}
+    drawn = indices(jax.random.key(0), first_step, num_steps, sizes, batch_sizes, {"a": classes})[
+        "a"
+    ]
+    assert drawn.shape == (num_steps, batch)
+    return np.asarray(drawn)
+
+
+@pytest.mark.parametrize(
+    ("classes", "each", "batch"), [(10, 1, 16), (10, 3, 16), (3, 5, 3), (3, 2, 16), (10, 3, 4)]
+)
+def test_balanced_steps_see_classes_equally_often_and_so_their_examples(classes, each, batch):
+    drawn = draw_balanced(0, 1000, classes, each, batch)
+    assert drawn.min() == 0 and drawn.max() == classes * each - 1
+    for step in drawn[:50]:
+        counts = np.bincount(step, minlength=classes * each).reshape(each, classes)
+        of_classes = counts.sum(0)
+        assert of_classes.max() - of_classes.min() <= 1
+        assert (np.ptp(counts, axis=0) <= 1).all()
+    # In the long run no example of a class is preferred, nor a class where a batch cuts a turn.
+    shares = np.bincount(drawn.ravel(), minlength=classes * each) / drawn.size
+    np.testing.assert_allclose(shares, 1 / (classes * each), rtol=0.5)
+
+
+def test_balanced_steps_are_the_same_in_any_chunks():
+    whole = draw_balanced(7, 6, 10, 3, 16)
+    parts = [draw_balanced(7, 2, 10, 3, 16), draw_balanced(9, 4, 10, 3, 16)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    assert len({step.tobytes() for step in whole}) == 6
+
+
+def test_a_budget_of_labels_sets_the_labelled_part_of_a_batch():
+    config = {"batch_size": 64, "batch_sizes": {}, "target_labels_per_class": 3}
+    domains = ("source", "target_labelled")
+    assert batch_sizes_of(config, domains) == {"source": 64, "target_labelled": 16}
+    chosen = config | {"batch_sizes": {"target_labelled": 5}}
+    assert batch_sizes_of(chosen, domains)["target_labelled"] == 5
+    whole = config | {"target_labels_per_class": 0}
+    assert batch_sizes_of(whole, domains)["target_labelled"] == 64
+    sizes = {"source": 900, "target_labelled": 12}
+    classes = balanced_classes(config, sizes)
+    assert classes == {"target_labelled": 4} and balanced_classes(whole, sizes) == {}
+    check_sizes(sizes, batch_sizes_of(config, domains), classes)
+    with pytest.raises(ValueError, match="target_labelled has 12 examples"):
+        check_sizes(sizes, batch_sizes_of(config, domains))

@@ -223,6 +223,22 @@ def test_run_continues_from_a_finished_run(tmp_path):
     assert 0 < result["parameters"]["trained"] < result["parameters"]["total"]
 
 
+@pytest.mark.parametrize("method", ["dann+target_labelled", "train_on_target", "dann"])
+def test_the_result_counts_the_target_labels_that_were_seen(method, tmp_path):
+    config = tiny(
+        tmp_path,
+        method,
+        **{"data.target_labels_per_class": 3, "num_steps": 20, "evaluation.retrained_head": True},
+    )
+    train_alone(config, make_method, StopRequest())
+    result = json.loads((folder.run_folder(config) / "result.json").read_text())
+    count = 0 if method == "dann" else 30
+    assert result["target_labels_seen"] == count
+    assert result["splits"]["target"].get("labelled", 0) == count
+    assert result["target_chosen_by_label"] is False
+    assert result["selections"]["retrained_head"]["penalty"] > 0
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -237,6 +253,7 @@ def test_run_continues_from_a_finished_run(tmp_path):
         ({"optimizer.name": "lion"}, "config.optimizer.name"),
         ({"data.center": "both"}, "config.data.center"),
         ({"data.transductive": True, "domains": ("target_labelled",)}, "test labels"),
+        ({"data.target_labels_per_class": -1}, "target_labels_per_class is -1"),
         ({"runtime.log_every": 0}, "config.runtime.log_every is 0"),
     ],
 )

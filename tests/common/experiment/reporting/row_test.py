@@ -310,3 +310,35 @@ def test_examples_that_are_trained_on_and_chosen_by_label_are_told(experiment):
     text = report.write_report([experiment]).path.read_text()
     assert "in the worst run 3 also in source_train and 0 also in target_train." in text
     assert "in training are those of the task's classes, by label." in text
+
+
+def test_a_budget_of_labels_is_told_and_makes_no_ceiling(experiment):
+    for method, seen in (("dann", 30), ("train_on_target", 30)):
+        for run in runs_of(experiment, method):
+            settings = json.loads((run / "config.json").read_text())["config"]
+            settings["data"]["target_labels_per_class"] = 3
+            if method == "dann":
+                settings["domains"] = ["source", "target", "target_labelled"]
+                settings["data"]["batch_sizes"] = {"target_labelled": 16}
+            change(run, "config.json", config=settings)
+            change(run, "result.json", target_labels_seen=seen)
+    written = report.write_report([experiment])
+    row = row_of(written.summary, "dann")
+    assert row["sees_target"] == "pictures, 30 with labels"
+    assert row_of(written.summary, "train_on_target")["sees_target"] == "30 labelled pictures"
+    assert row["difference_from_source_only"]["n"] == len(SEEDS)
+    assert row["gap_covered"] is None
+    text = written.path.read_text()
+    assert "Labelled target examples are 3 of each class, drawn by label from" in text
+
+
+def test_a_partial_target_is_told(experiment):
+    for method in ("source_only", "dann", "train_on_target"):
+        for run in runs_of(experiment, method):
+            settings = json.loads((run / "config.json").read_text())["config"]
+            settings["data"]["target_classes"] = ["3", "5"]
+            change(run, "config.json", config=settings)
+            change(run, "result.json", target_chosen_by_label=True)
+    text = report.write_report([experiment]).path.read_text()
+    assert "were picked by label: those of the classes 3, 5 alone, while the source" in text
+    assert "are those of the task's classes" not in text
