@@ -127,7 +127,7 @@ def test_sweep_that_raises_is_told_with_its_line(lines, sentence, tmp_path):
         f"def sweep(add):\n{lines}\n"
     )
     with pytest.raises(ValueError, match=sentence):
-        sweep.expand(str(path), None, folder.resolve)
+        sweep.expand(str(path), None, lambda config: [folder.resolve(config)])
 
 
 def test_error_inside_a_config_is_not_taken_for_a_refusal(tmp_path):

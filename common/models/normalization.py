@@ -43,7 +43,7 @@ STATISTIC_OF_DOMAIN = {"source": "source", "target": "target", "target_labelled"
 
 ROOTS = ("feature_extractor", "task_head")
 
-# Weight of the past in the running statistics.
+# Weight of the past in the running statistics of every network.
 MOMENTUM = 0.9
 
 
@@ -53,11 +53,13 @@ class Normalization(nn.Module):
     Attributes:
         layer: `batch`, `group` or `none`, a value of `LAYER_OF_POLICY`.
         groups: Number of groups of channels, for `group`.
+        momentum: Weight of the past in the running statistics, for `batch`.
         dtype: A name of `mode.DTYPES`; statistics are float32 under both.
     """
 
     layer: str
     groups: int = 4
+    momentum: float = MOMENTUM
     dtype: str = "float32"
 
     @nn.compact
@@ -78,7 +80,7 @@ class Normalization(nn.Module):
         if self.layer == "batch":
             return nn.BatchNorm(
                 use_running_average=not mode.batch_statistics,
-                momentum=MOMENTUM,
+                momentum=self.momentum,
                 dtype=dtype,
                 # Without the axis each copy under pmap would normalise by its own rows.
                 axis_name=REPLICA if mode.batch_statistics and mode.is_split else None,
