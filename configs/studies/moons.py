@@ -2,9 +2,10 @@
 
 The points and their splits are those of `configs/moons.py`. What differs is what methods need that
 compare batches: 50 points of each domain in a batch, two layers of 32 units, Adam, 3,000 steps, and
-the strength of the reversed gradient that `configs/digits.py` has, which rises to 1. Left out are the rows that learn from two views of a picture,
-since augmentations are of pictures, and AdaBN, since there is no batch normalisation. The radius of
-`virtual_adversarial` is that of its paper, 3.5 for 32 x 32 x 3 values, by the same length a value.
+the strength of the reversed gradient that `configs/digits.py` has, which rises to 1. Left out are
+the rows that learn from two views of a picture, since augmentations are of pictures, and AdaBN,
+since there is no batch normalisation. The radius of `virtual_adversarial` is that of its paper, 3.5
+for 32 x 32 x 3 values, by the same length a value.
 
     python launch.py sweep --config=configs/studies/moons.py
 """
