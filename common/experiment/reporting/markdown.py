@@ -23,6 +23,7 @@ from common.experiment.reporting.protocol import (
     list_shared_settings,
 )
 from common.experiment.reporting.published import write_published
+from common.experiment.reporting.ranking import write_ranking
 from common.experiment.reporting.row import Row
 from common.experiment.reporting.run_record import is_number
 from common.experiment.reporting.table import (
@@ -127,7 +128,7 @@ def _section(
     for name, figure in task["figures"].items():
         if "file" in figure:
             shown.append(["", f"![{name}]({figure['file']})", "", escape(figure["reading"])])
-    lines = [*(shown[0] if shown else [])]
+    lines = [*(shown[0] if shown else []), "", *write_ranking(sections["last"])]
     for selection, rows in sections.items():
         lines += _selection_section(selection, rows)
     lines += ["", *LEGEND, ""]

@@ -1,0 +1,81 @@
+"""Tests of the studies: every run of every grid resolves, and rows differ in their method alone."""
+
+import pytest
+
+from common.experiment import check, family, folder
+from common.training.hparam import flatten
+from configs import base
+from configs.studies import digits, digits_grid, mnist_family, moons
+
+# What the row of a method may have of its own.
+OWN = ("method", "package", "domains", "alignment", "adaptation", "init_from", "optimizer.groups")
+OWN += ("data.strong_augment",)
+
+
+def runs_of(module, argument=""):
+    """The runs that a sweep asks for, by experiment and row; parents are left out."""
+    found = {}
+
+    def add(argument="", changes=None):
+        config = module.get_config(argument)
+        config.update_from_flattened_dict(dict(changes or {}))
+        check.check_keys(config.to_dict(), base.get_config().to_dict())
+        base.check_method(config)
+        for resolved in family.resolve_family(config, {}, base):
+            check.check_values(resolved)
+        found.setdefault((resolved["experiment"], resolved["method"]), []).append(resolved)
+
+    module.sweep(add, *([argument] if argument else []))
+    for runs in found.values():
+        assert len({folder.run_id(run) for run in runs}) == len(runs)
+    return found
+
+
+def shared_settings(run):
+    return {
+        path: str(value)
+        for path, value in flatten(run)
+        if not path.startswith((*OWN, "seed", "runtime", "data.split_seed", "data.moons.seed"))
+        and path != "data.rotated_moons.seed"
+    }
+
+
+@pytest.mark.parametrize("module", [digits, moons, mnist_family])
+def test_rows_of_a_study_differ_in_their_method_alone(module):
+    found = runs_of(module)
+    for experiment in {experiment for experiment, _ in found}:
+        rows = {row: runs for (name, row), runs in found.items() if name == experiment}
+        assert "source_only" in rows and len(rows) >= 3
+        first = shared_settings(rows["source_only"][0])
+        for runs in rows.values():
+            assert len({run["seed"] for run in runs}) == len(runs) == len(rows["source_only"])
+            assert all(shared_settings(run) == first for run in runs)
+
+
+def test_no_row_is_forgotten():
+    every = {*base.TERMS, *base.METHODS}
+    assert every <= {row for _, row in runs_of(digits)}
+    assert every <= {row for _, row in runs_of(mnist_family)}
+    assert every - set(moons.LEFT_OUT) <= {row for _, row in runs_of(moons)}
+
+
+def test_a_study_of_another_pair_and_of_few_seeds():
+    found = runs_of(mnist_family, "source=usps,target=mnist,seeds=2")
+    assert {experiment for experiment, _ in found} == {"study_usps_to_mnist"}
+    assert {len(runs) for runs in found.values()} == {2}
+    with pytest.raises(ValueError, match="seeds is '9'; legal are 1 to 5"):
+        mnist_family.sweep(lambda *_: None, "seeds=9")
+
+
+def test_the_grid_changes_one_number_of_each_row_on_other_seeds():
+    found = runs_of(digits_grid)
+    assert not set(digits.SEEDS) & set(digits_grid.SEEDS)
+    for (_, row), runs in found.items():
+        assert {run["evaluation"]["reverse_validation"] for run in runs} == {True}
+        settings = [dict(flatten(run)) for run in runs]
+        differing = {
+            key
+            for key in settings[0]
+            if len({str(own[key]) for own in settings}) > 1 and "seed" not in key
+        }
+        assert len(differing) == (row != "source_only"), (row, differing)
