@@ -57,8 +57,16 @@ EMBEDDED_STRONG_AUGMENT = {
 }
 # Of 28x28 and 32x32 pixels: FixMatch's.
 PAIR_STRONG_AUGMENT = {"rand_augment": {"number": 2}, "cutout": {"side": (0.0, 0.5)}}
-# The terms with DANN's discriminator.
-ADVERSARIAL = ("domain_adversarial", "partial_adversarial")
+# The terms with a discriminator, and what it is called: these are set alike.
+ADVERSARIAL = {
+    "domain_adversarial": "discriminator",
+    "partial_adversarial": "discriminator",
+    "conditional_adversarial": "conditional_discriminator",
+}
+PATTERNS = {
+    "discriminator": r"domain_discriminator/.*",
+    "conditional_discriminator": r"conditional_discriminator/.*",
+}
 # The paper's larger network is for pictures of house numbers.
 HOUSE_NUMBERS = ("svhn", "synthetic_numbers")
 
@@ -92,20 +100,17 @@ def get_config(argument: str = ""):
     base.set_method(config, arguments["method"])
     if base.needs_strong_views(config.method):
         config.data.strong_augment = EMBEDDED_STRONG_AUGMENT
-    for adversarial in _adversarial(config):
+    for term, name in _adversaries(config).items():
         # The discriminator has to keep up with the reversed gradient.
-        adversarial.strength = 1.0
-        adversarial.hidden = (256, 256)
-        config.optimizer.groups.discriminator = {
-            "pattern": r"domain_discriminator/.*",
-            "learning_rate_factor": 3.0,
-        }
+        config.alignment[term].strength = 1.0
+        config.alignment[term].hidden = (256, 256)
+        config.optimizer.groups[name] = {"pattern": PATTERNS[name], "learning_rate_factor": 3.0}
     return config
 
 
-def _adversarial(config):
-    """Returns the options of the terms with DANN's discriminator, which are set alike."""
-    return [own for term, own in config.alignment.items() if term in ADVERSARIAL]
+def _adversaries(config):
+    """Returns the terms of a config that have a discriminator, with its name."""
+    return {term: name for term, name in ADVERSARIAL.items() if term in config.alignment}
 
 
 def _pair(method: str, source: str, target: str, protocol: str):
@@ -147,16 +152,16 @@ def _pair(method: str, source: str, target: str, protocol: str):
         # The paper anneals nothing from house numbers to MNIST.
         anneals = (source, target) != ("svhn", "mnist")
         config.optimizer.schedule = "inverse_power" if anneals else "constant"
-        for adversarial in _adversarial(config):
-            adversarial.hidden = (1024, 1024) if of_house_numbers else (100,)
+        for term in _adversaries(config):
+            config.alignment[term].hidden = (1024, 1024) if of_house_numbers else (100,)
         return config
     config.model.normalization = "separate"
     config.optimizer.name = "adam"
     config.optimizer.learning_rate = 1e-3
     config.optimizer.schedule = "inverse_power"
     config.optimizer.ema_decay = 0.998
-    for adversarial in _adversarial(config):
-        adversarial.hidden = (256, 256)
+    for term in _adversaries(config):
+        config.alignment[term].hidden = (256, 256)
     return config
 
 
