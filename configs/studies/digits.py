@@ -5,8 +5,8 @@ the defaults of its own term or method, which are its paper's where a paper has 
 (docs/methods.md). Rows with a domain discriminator, `dann`, `pada` and `cdan`, have the strength,
 size and rate of `configs/digits.py` for it, which were chosen with DANN on this pair, without
 target labels, on other seeds. Nothing else was chosen; the study says what a method does as it
-comes, not what can be made of it. `configs/studies/digits_grid.py` chooses each row's main number without target
-labels.
+comes, not what can be made of it. `configs/studies/digits_grid.py` chooses each row's main number
+without target labels.
 
 Three experiments: `study_digits`; `study_digits_separate` under batch normalisation, with the row
 that replaces its statistics; and `study_digits_strong`, where rows without a strong view of their
