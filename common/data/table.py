@@ -81,7 +81,8 @@ def make_tables(
             tables[role][split] = np.stack(rows)
     origin = tasks[0]["source"].origin
     if origin is not None:
-        if any(not np.array_equal(task["source"].origin, origin) for task in tasks):
+        others = [task["source"].origin for task in tasks]
+        if any(own is None or not np.array_equal(own, origin) for own in others):
             raise ValueError(
                 f"config.source {tasks[0]['source'].name!r} gives runs that train together other "
                 "numbers of training examples of each source; train them one by one"

@@ -1,5 +1,7 @@
 """Tests of several sources: names, pooled classes and rows, equal shares."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +16,7 @@ from common.data.pool import ConcatenatedPictures, list_sources, pool
 from common.data.stream import Stream
 from common.data.table import make_tables
 from common.experiment.folder import resolve
+from common.experiment.reporting.cell import shorten
 from common.training.batch import make_assemble
 from configs import base
 from tests import tiny
@@ -88,7 +91,7 @@ def test_classes_are_pooled_by_name_and_rows_keep_their_examples(files):
 
 def test_equal_questions_share_one_pool(files):
     first, second = (
-        task.load_task(config_of(**{"data.split_seed": seed}))["source"] for seed in (0, 1)
+        task.load_task(config_of(BOTH, **{"data.split_seed": seed}))["source"] for seed in (0, 1)
     )
     assert first.examples is second.examples
     assert not np.array_equal(first.splits["train"], second.splits["train"])
@@ -106,7 +109,7 @@ def test_sources_with_other_classes_are_refused_unless_the_config_names_them(fil
     files["right"] = examples_of("abd", np.arange(60) % 3, first=100)
     with pytest.raises(ValueError, match="'folder:left' has the classes a, b, c, 'folder:right'"):
         task.load_task(config_of())
-    named = config_of(**{"data.classes": ("a", "b")})
+    named = config_of(BOTH, **{"data.classes": ("a", "b")})
     assert task.load_task(named)["source"].examples.classes == ("a", "b")
 
 
@@ -125,7 +128,7 @@ def test_pictures_of_another_form_are_refused(files, other, sentence):
 
 def test_reverse_validation_of_several_sources_is_refused(files):
     with pytest.raises(ValueError, match="trains back to one source, and config.source is"):
-        task.load_task(config_of(**{"evaluation.reverse_validation": True}))
+        task.load_task(config_of(BOTH, **{"evaluation.reverse_validation": True}))
 
 
 class Store:
@@ -194,14 +197,16 @@ def pooled_tables():
 
 
 def test_the_field_domain_counts_the_sources_first():
-    needs = dict.fromkeys(("source", "target", "target_labelled"), ("image", "domain"))
+    needs: dict[str, tuple[str, ...]] = dict.fromkeys(
+        ("source", "target", "target_labelled"), ("image", "domain")
+    )
     tables = {
         role: {name: own[0] if name in tiny.OF_MEMBERS else own for name, own in table.items()}
         for role, table in pooled_tables().items()
     }
     tables = jax.tree.map(jnp.asarray, tables)
-    drawn = dict.fromkeys(needs, jnp.array([0, 12, 11, 19]))
-    stored = dict.fromkeys(needs, jnp.zeros((4, 4, 4, 1)))
+    drawn: dict[str, jax.Array] = dict.fromkeys(needs, jnp.array([0, 12, 11, 19]))
+    stored: dict[str, jax.Array] = dict.fromkeys(needs, jnp.zeros((4, 4, 4, 1)))
 
     def numbers(count):
         assemble = make_assemble(tiny.make_config()["data"], needs, count)
@@ -210,6 +215,11 @@ def test_the_field_domain_counts_the_sources_first():
 
     assert numbers(2) == [[0, 1, 0, 1], [2] * 4, [3] * 4]
     assert numbers(1) == [[0] * 4, [1] * 4, [2] * 4]
+
+
+def test_reports_name_all_sources():
+    tasks = [f"{BOTH}>folder:x/other", "folder:x/left+y>moons"]
+    assert shorten(tasks) == ["left+right → other", "left+y → moons"]
 
 
 CHANGES = {"alignment.multi_source_adversarial.num_sources": 2, "source": "moons+digits"}
@@ -224,7 +234,7 @@ def test_streamed_equals_resident_and_no_target_label_is_read():
     config = tiny.make_config("multi_source_dann", CHANGES)
     run = tiny.make_run(config, tables=tables)
     resident = params_after(run, tables)
-    images = {role: own["image"] for role, own in tables.items()}
+    images: dict[str, Any] = {role: own["image"] for role, own in tables.items()}
     parts = [images["source"][:13], images["source"][13:]]
     images["source"] = ConcatenatedPictures([Store(own) for own in parts])
     bare = {
