@@ -131,7 +131,7 @@ def test_accuracy_is_the_mean_over_the_domains():
     params = {"hidden": {}, "logits": {"kernel": np.eye(3), "bias": np.zeros(3)}}
     features = np.eye(3)[[1, 0, 1, 0, 2, 2, 0]]
     metrics = slopes(params, features, hidden=())[1]
-    assert metrics["domain_accuracy"] == pytest.approx((1 + 2 / 3 + 2 / 3) / 3)
+    assert metrics["accuracy_over_domains"] == pytest.approx((1 + 2 / 3 + 2 / 3) / 3)
 
 
 def test_domains_that_no_one_can_tell_apart_cost_the_logarithm_of_their_number():
