@@ -55,6 +55,17 @@ TERMS = {
             "refresh_every": 500,  # steps between two estimates of the classes' weights
         },
     ),
+    "multi_source_dann": (
+        "multi_source_adversarial",
+        {
+            "weight": 1.0,  # multiplies the whole term
+            "num_sources": 1,  # how many domains config.source names
+            "strength": 1.0,  # largest factor of the reversed gradient
+            "schedule": "ramp",  # ramp | constant
+            "gamma": 10.0,  # steepness of the ramp
+            "hidden": (256, 256),  # the discriminator's hidden layers
+        },
+    ),
     "mdd": (
         "margin_disparity",
         {
@@ -144,6 +155,7 @@ PAPERS = {
     "dann": ("Ganin et al., Domain-Adversarial Training, JMLR 2016", "unsupervised"),
     "cdan": ("Long et al., Conditional Adversarial DA, NeurIPS 2018", "unsupervised"),
     "cdane": ("Long et al., Conditional Adversarial DA, NeurIPS 2018", "unsupervised"),
+    "multi_source_dann": ("after Ganin et al., DANN, JMLR 2016", "several sources"),
     "mdd": ("Zhang et al., Bridging Theory and Algorithm, ICML 2019", "unsupervised"),
     "virtual_adversarial": ("Shu et al., DIRT-T (VADA), ICLR 2018", "unsupervised"),
     "mcc": ("Jin et al., Minimum Class Confusion, ECCV 2020", "unsupervised"),
@@ -170,7 +182,7 @@ PAPERS = {
 # Legal settings of `PAPERS`.
 SETTINGS = (
     *("no target", "unsupervised", "target labels"),
-    *("semi-supervised", "source-free", "partial"),
+    *("semi-supervised", "source-free", "partial", "several sources"),
 )
 # Domains whose labels a batch holds.
 WITH_LABELS = ("source", "target_labelled")
@@ -184,7 +196,8 @@ def get_config() -> Any:
     config.method = "source_only"  # name of the row in tables
     config.seed = 0  # initial weights, batches and, unless set below, the split
     # Embedded: synthetic_digits | digits | moons | rotated_moons. From files: folder:<path>,
-    # svmlight:<path>, npz:<path>, and tfds:<name>[/<config>] for what `launch.py prepare` made
+    # svmlight:<path>, npz:<path>, and tfds:<name>[/<config>] for what `launch.py prepare` made.
+    # Several sources are joined by "+"
     config.source = "synthetic_digits"
     config.target = "digits"
     config.domains = ("source",)  # domains of a batch: source, target, target_labelled

@@ -21,6 +21,7 @@ from dann.alignment.margin_disparity import margin_disparity
 from dann.alignment.mean_teacher import mean_teacher
 from dann.alignment.minimum_class_confusion import minimum_class_confusion
 from dann.alignment.mmd import mmd
+from dann.alignment.multi_source_adversarial import check_sources, multi_source_adversarial
 from dann.alignment.nuclear_norm import nuclear_norm
 from dann.alignment.optimal_transport import optimal_transport
 from dann.alignment.partial_adversarial import partial_adversarial
@@ -40,6 +41,7 @@ ALIGNMENTS: dict[str, Callable[[Mapping[str, Any]], Alignment]] = {
     "mean_teacher": mean_teacher,
     "minimum_class_confusion": minimum_class_confusion,
     "mmd": mmd,
+    "multi_source_adversarial": multi_source_adversarial,
     "nuclear_norm": nuclear_norm,
     "optimal_transport": optimal_transport,
     "partial_adversarial": partial_adversarial,
@@ -102,13 +104,15 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
 
     Raises:
         ValueError: An unknown term, model or policy, a term that learns from averaged weights in a
-            run that keeps none, or a partial target without class weights.
+            run that keeps none, a partial target without class weights, or a term that is told
+            another number of sources.
     """
     if config["method"] in METHODS:
         check_unweighted(config)
         return METHODS[config["method"]](config, num_classes)
     check_keys("config.alignment", config["alignment"], sorted(ALIGNMENTS))
     network = make_network(config["model"], num_classes)
+    check_sources(config)
     terms = {name: ALIGNMENTS[name](own) for name, own in config["alignment"].items()}
     for name, term in terms.items():
         if term.needs_average and not config["optimizer"]["ema_decay"]:

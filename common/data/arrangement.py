@@ -90,17 +90,17 @@ def lost_rows(before: Examples, after: Examples, parts: Sequence[str]) -> bool:
     return any(len(after.splits[part]) < len(whole[part]) for part in parts if part in whole)
 
 
-def check_renaming(renamed: Mapping[str, Any], read: Mapping[str, Examples]) -> None:
+def check_renaming(renamed: Mapping[str, Any], read: Sequence[Examples]) -> None:
     """Refuses names of classes that occur nowhere.
 
     Args:
         renamed: `config.data.rename_classes`.
-        read: The examples of both domains.
+        read: The examples of all domains.
 
     Raises:
         ValueError: With the name and the nearest that occurs, or with what is no name.
     """
-    names = {name for examples in read.values() for name in examples.classes}
+    names = {name for examples in read for name in examples.classes}
     for name, new in renamed.items():
         if name not in names:
             raise ValueError(
@@ -109,6 +109,29 @@ def check_renaming(renamed: Mapping[str, Any], read: Mapping[str, Examples]) -> 
             )
         if not isinstance(new, str):
             raise ValueError(f"config.data.rename_classes.{name} is {new!r}; it must be text")
+
+
+def check_sources(
+    config: Mapping[str, Any], names: Sequence[str], arranged: Sequence[Examples]
+) -> None:
+    """Refuses sources whose classes differ, where the config does not say which ones count.
+
+    Args:
+        config: The resolved config.
+        names: The sources.
+        arranged: Their examples, each with all its own classes or with the wanted ones.
+
+    Raises:
+        ValueError: Two sources whose classes differ.
+    """
+    for name, own in zip(names, arranged, strict=True):
+        if set(own.classes) != set(arranged[0].classes):
+            raise ValueError(
+                f"config.source is {config['source']!r}; {names[0]!r} has the classes "
+                f"{list_names(arranged[0].classes)}, {name!r} {list_names(own.classes)}: name "
+                "those that they share in config.data.classes, or make names equal by "
+                "config.data.rename_classes"
+            )
 
 
 def check_classes(config: Mapping[str, Any], source: Examples, target: Examples) -> None:

@@ -27,12 +27,15 @@ class Domain(NamedTuple):
             on within a budget has `labelled` too: those rows of `train`.
         chosen_by_label: Whether labels decided which of its examples are trained on or validated
             on, as when `config.data.classes` leaves some out.
+        origin: Of several sources that are pooled, the number of the source of each row of `train`;
+            the rows of each stand together. None for a single one.
     """
 
     name: str
     examples: Examples
     splits: Mapping[str, Int[np.ndarray, "row"]]
     chosen_by_label: bool = False
+    origin: Int[np.ndarray, "row"] | None = None
 
 
 def _load_synthetic_digits(options: Mapping[str, Any]) -> Examples:

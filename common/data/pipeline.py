@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key, Num
 
 from common.legal import check_count, check_keys
@@ -18,6 +19,7 @@ from common.method import fold_in_name
 LABELLED_BATCH = 16
 BALANCED = ("target_labelled",)
 EMPTY: Mapping[str, int] = MappingProxyType({})
+NO_SHARES: Mapping[str, tuple[int, ...]] = MappingProxyType({})
 
 
 def batch_sizes_of(config: Mapping[str, Any], domains: Iterable[str]) -> dict[str, int]:
@@ -58,10 +60,26 @@ def balanced_classes(config: Mapping[str, Any], sizes: Mapping[str, int]) -> dic
     return {domain: size // each for domain, size in sizes.items() if each and domain in BALANCED}
 
 
+def shares_of(domains: Iterable[str], origin: Any) -> dict[str, tuple[int, ...]]:
+    """Counts the training examples of each of several sources.
+
+    Args:
+        domains: The domains of a batch.
+        origin: The number of the source of each training row, in order; None for one source.
+
+    Returns:
+        The counts under `source`, where a batch holds several.
+    """
+    if origin is None or "source" not in domains:
+        return {}
+    return {"source": tuple(int(count) for count in np.bincount(np.asarray(origin)))}
+
+
 def check_sizes(
     sizes: Mapping[str, int],
     batch_sizes: Mapping[str, int],
     classes: Mapping[str, int] = EMPTY,
+    shares: Mapping[str, tuple[int, ...]] = NO_SHARES,
 ) -> None:
     """Refuses batches that would hold an example twice, or none.
 
@@ -69,10 +87,20 @@ def check_sizes(
         sizes: Examples in the training split, by domain.
         batch_sizes: Examples a step, by domain.
         classes: From `balanced_classes`; these domains may be smaller than their batch.
+        shares: From `shares_of`.
 
     Raises:
-        ValueError: A batch larger than its domain, or not positive.
+        ValueError: A batch larger than its domain, or not positive, or one that several sources
+            cannot share evenly.
     """
+    for domain, own in shares.items():
+        batch, most = batch_sizes[domain], len(own) * min(own)
+        if batch % len(own) or not 0 < batch <= most:
+            raise ValueError(
+                f"config.data.batch_size is {batch}, which {len(own)} sources share evenly; the "
+                f"smallest has {min(own)} training examples, so multiples of {len(own)} up to "
+                f"{most} are possible (config.data.batch_sizes.{domain} is this domain's own)"
+            )
     for domain, size in sizes.items():
         if domain not in classes and not 0 < batch_sizes[domain] <= size:
             raise ValueError(
@@ -89,6 +117,7 @@ def indices(
     sizes: Mapping[str, int],
     batch_sizes: Mapping[str, int],
     classes: Mapping[str, int] = EMPTY,
+    shares: Mapping[str, tuple[int, ...]] = NO_SHARES,
 ) -> dict[str, Int[Array, "step batch"]]:
     """Draws the positions of the examples of some steps.
 
@@ -99,6 +128,9 @@ def indices(
     Of a domain in `classes` every step draws anew: each class is seen equally often up to one, and
     so is each example of a class, also where there are fewer than a batch takes.
 
+    Several sources are walked each in epochs of its own and take turns in a batch, so that any
+    even part of it holds as many of each.
+
     Args:
         key: The run's key.
         first_step: Number of the first step.
@@ -106,6 +138,7 @@ def indices(
         sizes: Examples in the training split, by domain.
         batch_sizes: Examples a step, by domain.
         classes: From `balanced_classes`. Such a domain has an example of each class in turn.
+        shares: From `shares_of`.
 
     Returns:
         Positions in the training split, by domain.
@@ -119,6 +152,15 @@ def indices(
             drawn[domain] = _balanced_positions(
                 own, first_step, num_steps, classes[domain], each, batch
             )
+            continue
+        if domain in shares:
+            each, start, parts = batch // len(shares[domain]), 0, []
+            for number, count in enumerate(shares[domain]):
+                epoch, offset = divmod(first_step * each, count)
+                part = fold_in_name(own, f"source {number}")
+                parts.append(start + _positions(part, epoch, offset, num_steps, count, each))
+                start += count
+            drawn[domain] = jnp.stack(parts, axis=2).reshape(num_steps, batch)
             continue
         # Python integers: a 32-bit product of step and batch would overflow in long runs.
         epoch, offset = divmod(first_step * batch, size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from common.data.example import Examples
@@ -68,25 +68,26 @@ def is_read(name: str) -> bool:
     return bool(separator) and kind in READERS
 
 
-def check_unread(config: Mapping[str, Any]) -> None:
-    """Refuses options that neither domain's kind reads.
+def check_unread(config: Mapping[str, Any], names: Mapping[str, Sequence[str]]) -> None:
+    """Refuses options that no domain's kind reads.
 
     Args:
         config: The resolved config.
+        names: The domains of the source and of the target.
 
     Raises:
         ValueError: With the key and the domains that it is for.
     """
     data = config["data"]
-    kinds = {role: config[role].partition(":")[0] for role in ("source", "target")}
-    for role, kind in kinds.items():
+    kinds = {role: {own.partition(":")[0] for own in names[role]} for role in names}
+    for role, own in kinds.items():
         for part, written in data[f"{role}_splits"].items():
-            if written and kind != "tfds":
+            if written and own != {"tfds"}:
                 raise ValueError(
                     f"config.data.{role}_splits.{part} is {written!r}, which is for prepared "
                     f"domains (tfds:...); config.{role} is {config[role]!r}: leave it empty"
                 )
-    if data["num_features"] and "svmlight" not in kinds.values():
+    if data["num_features"] and not any("svmlight" in own for own in kinds.values()):
         raise ValueError(
             f"config.data.num_features is {data['num_features']}, which is for svmlight:... "
             f"domains; the task is {config['source']!r} to {config['target']!r}: set it to 0"

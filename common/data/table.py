@@ -60,7 +60,8 @@ def make_tables(
     Returns:
         By role two things. First `label` and `maximum`, which all members share, and with a
         leading axis of members the rows of each split and, for the source, `mean` and, where
-        inputs are scaled, `scaling`. Then the stored pictures, which all members share.
+        inputs are scaled, `scaling`; of several sources `origin`, which all share. Then the
+        stored pictures, which all members share.
 
     Raises:
         ValueError: An unknown centre, a scaling that is unknown or does not fit the examples, or
@@ -78,6 +79,15 @@ def make_tables(
                 task[role].splits[split] + start for task, start in zip(tasks, starts, strict=True)
             ]
             tables[role][split] = np.stack(rows)
+    origin = tasks[0]["source"].origin
+    if origin is not None:
+        others = [task["source"].origin for task in tasks]
+        if any(own is None or not np.array_equal(own, origin) for own in others):
+            raise ValueError(
+                f"config.source {tasks[0]['source'].name!r} gives runs that train together other "
+                "numbers of training examples of each source; train them one by one"
+            )
+        tables["source"]["origin"] = origin
     source, maximum = images["source"], tasks[0]["source"].examples.maximum
     steps = parse_scaling(scaling, source.shape[1:])
     for role, stored in images.items():

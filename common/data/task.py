@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from common.data.arrangement import (
     arrange,
     check_classes,
     check_renaming,
+    check_sources,
     check_target_classes,
     list_names,
     lost_rows,
@@ -23,6 +24,7 @@ from common.data.domain import DOMAINS, Domain, load_examples, split_drawn
 from common.data.example import Examples
 from common.data.labelled import draw_labelled
 from common.data.part import NONE
+from common.data.pool import list_sources, pool
 from common.legal import suggest
 
 Config = Mapping[str, Any]
@@ -34,8 +36,9 @@ def load_task(config: Config) -> dict[str, Domain]:
 
     Classes are compared by name. `config.data.classes` names those that the task is about, in their
     order; the target may lack some of them. Without it the source's are taken, and the target must
-    have the same, or no label at all. `config.data.target_classes` leaves the target, in all its
-    splits, the examples of these classes; the task keeps the source's.
+    have the same, or no label at all; several sources must agree, and are pooled.
+    `config.data.target_classes` leaves the target, in all its splits, the examples of these
+    classes; the task keeps the source's.
 
     Args:
         config: The resolved config.
@@ -51,18 +54,39 @@ def load_task(config: Config) -> dict[str, Domain]:
             picture shapes differ.
     """
     data = config["data"]
-    reader.check_unread(config)
-    read = {role: _read(config, role) for role in ("source", "target")}
+    sources = list_sources(config["source"])
+    names = {"source": sources, "target": [config["target"]]}
+    reader.check_unread(config, names)
+    if len(sources) > 1 and config["evaluation"]["reverse_validation"]:
+        raise ValueError(
+            f"config.evaluation.reverse_validation trains back to one source, and config.source is "
+            f"{config['source']!r}; set it to False"
+        )
+    read_sources = [_read(config, "source", name) for name in sources]
+    read_target = _read(config, "target", config["target"])
     if data["disjoint_halves"]:
-        _check_halves(config)
-    check_renaming(data["rename_classes"], read)
+        _check_halves(config, names)
+    check_renaming(data["rename_classes"], [*read_sources, read_target])
     renamed, wanted = data["rename_classes"], data["classes"]
-    source = arrange(read["source"], renamed, wanted, must_have=wanted)
-    shown = arrange(read["target"], renamed, ())
+    arranged = [arrange(own, renamed, wanted, must_have=wanted) for own in read_sources]
+    check_sources(config, sources, arranged)
+    arranged = [
+        arranged[0],
+        *(arrange(own, renamed, arranged[0].classes) for own in read_sources[1:]),
+    ]
+    pooled = pool(
+        config["source"],
+        [
+            Domain(name, own, _split(config, "source", name, own))
+            for name, own in zip(sources, arranged, strict=True)
+        ],
+    )
+    source = pooled.examples
+    shown = arrange(read_target, renamed, ())
     check_classes(config, source, shown)
     check_target_classes(config, source, shown)
     kept = data["target_classes"]
-    target = arrange(read["target"], renamed, source.classes, kept=kept)
+    target = arrange(read_target, renamed, source.classes, kept=kept)
     shapes = [examples.images.shape[1:] for examples in (source, target)]
     if shapes[0] != shapes[1]:
         raise ValueError(
@@ -71,10 +95,8 @@ def load_task(config: Config) -> dict[str, Domain]:
             "(config.data.size and config.data.channels bring pictures from files to one shape, "
             "config.data.num_features vectors)"
         )
-    task = {
-        role: Domain(config[role], examples, _split(config, role, examples))
-        for role, examples in (("source", source), ("target", target))
-    }
+    target_splits = _split(config, "target", config["target"], target)
+    task = {"source": pooled, "target": Domain(config["target"], target, target_splits)}
     _check_labels(config, task)
     has_labels = "target_labelled" in config["domains"]
     if data["transductive"] and has_labels and not data["target_labels_per_class"]:
@@ -89,13 +111,13 @@ def load_task(config: Config) -> dict[str, Domain]:
         splits["labelled"] = draw_labelled(config, target, splits["train"], named)
     if data["transductive"]:
         splits["train"] = np.sort(np.concatenate([splits["train"], splits["test"]]))
-    chosen = lost_rows(read["target"], target, trained)
+    chosen = lost_rows(read_target, target, trained)
     return {**task, "target": Domain(config["target"], target, splits, chosen)}
 
 
-def _read(config: Config, role: str) -> Examples:
+def _read(config: Config, role: str, name: str) -> Examples:
     """Reads or draws one domain of a task."""
-    name, key = config[role], f"config.{role}"
+    key = f"config.{role}"
     if not reader.is_read(name):
         if name not in DOMAINS:
             raise ValueError(
@@ -134,10 +156,10 @@ def _check_labels(config: Config, task: Mapping[str, Domain]) -> None:
         )
 
 
-def _check_halves(config: Config) -> None:
+def _check_halves(config: Config, names: Mapping[str, Sequence[str]]) -> None:
     """Refuses halves of rows that do not stand in the published order in both domains."""
-    for role in ("source", "target"):
-        name, key = config[role], f"config.{role}"
+    for role, name in [(role, own) for role, listed in names.items() for own in listed]:
+        key = f"config.{role}"
         for part, written in config["data"][f"{role}_splits"].items():
             if written.strip() not in ("", NONE):
                 raise ValueError(
@@ -161,8 +183,8 @@ def _check_halves(config: Config) -> None:
         )
 
 
-def _split(config: Config, role: str, examples: Examples) -> Mapping[str, Rows]:
-    name, data = config[role], config["data"]
+def _split(config: Config, role: str, name: str, examples: Examples) -> Mapping[str, Rows]:
+    data = config["data"]
     if reader.is_read(name):
         half = ("source", "target").index(role) if data["disjoint_halves"] else None
         return complete_splits(

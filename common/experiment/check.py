@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from common import legal
 from common.data.augment import make_augment
 from common.data.domain import Domain
-from common.data.pipeline import balanced_classes, batch_sizes_of, check_sizes
+from common.data.pipeline import balanced_classes, batch_sizes_of, check_sizes, shares_of
 from common.data.scaling import parse_scaling
 from common.data.table import CENTERS, is_streamed
 from common.data.task import load_task
@@ -83,7 +83,8 @@ def check_population(configs: Sequence[Config], make_method: MakeMethod) -> None
         splits = {domain: task[ROLE_OF_DOMAIN[domain]].splits for domain in methods[0].needs}
         sizes = {domain: len(own[training_split(domain, own)]) for domain, own in splits.items()}
         batch_sizes = batch_sizes_of(data, sizes)
-        check_sizes(sizes, batch_sizes, balanced_classes(data, sizes))
+        shares = shares_of(methods[0].needs, task["source"].origin)
+        check_sizes(sizes, batch_sizes, balanced_classes(data, sizes), shares)
         for name in ("augment", "strong_augment"):
             _check_augment(data[name], f"config.data.{name}", task)
         make_assemble(data, methods[0].needs)

@@ -34,13 +34,15 @@ def training_split(domain: str, splits: Collection[str]) -> str:
 
 
 def make_assemble(
-    config: Mapping[str, Any], needs: Mapping[str, tuple[str, ...]]
+    config: Mapping[str, Any], needs: Mapping[str, tuple[str, ...]], num_sources: int = 1
 ) -> Callable[[Tables, Mapping[str, Array], Mapping[str, Array], Any], Batch]:
     """Builds the function that makes a batch.
 
     Args:
         config: `config.data`.
         needs: `Method.needs`.
+        num_sources: How many sources are pooled. The field `domain` counts them first, then the
+            other domains.
 
     Returns:
         `(tables, drawn, stored, key) -> batch`, where `drawn` holds positions in each domain's
@@ -58,6 +60,15 @@ def make_assemble(
             "{'shift': {'pixels': 2, 'probability': 1.0}}"
         )
 
+    others = [domain for domain in needs if domain != "source"]
+
+    def number_of(tables, domain, positions, number):
+        if num_sources == 1:
+            return jnp.full(positions.shape, number, jnp.int32)
+        if domain == "source":
+            return tables["source"]["origin"][positions]
+        return jnp.full(positions.shape, num_sources + others.index(domain), jnp.int32)
+
     def assemble(tables, drawn, stored, key):
         batch = {}
         for number, (domain, fields) in enumerate(needs.items()):
@@ -72,7 +83,7 @@ def make_assemble(
                 ),
                 "label": table["label"][rows[drawn[domain]]],
                 "index": drawn[domain],
-                "domain": jnp.full(drawn[domain].shape, number, jnp.int32),
+                "domain": number_of(tables, domain, drawn[domain], number),
             }
             batch[domain] = {field: values[field] for field in fields}
         return batch

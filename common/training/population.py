@@ -10,7 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from common.data.pipeline import balanced_classes, batch_sizes_of, check_sizes, indices
+from common.data.pipeline import (
+    balanced_classes,
+    batch_sizes_of,
+    check_sizes,
+    indices,
+    shares_of,
+)
 from common.data.stream import StepReader, Stream, read_blocks
 from common.evaluation.metric import confusion_matrix, mean_loss
 from common.evaluation.output import batches_of, outputs_over, scan
@@ -125,7 +131,8 @@ def make_program(
         tables: By role (`source`, `target`): `label` and `maximum` shared by all members (labels
             may have a leading axis of members), and with such an axis the rows of `train`, `val`
             and `test`, of a target within a budget of labels `labelled`, and, for the source,
-            `mean`; where pictures are resident also `image`, shared.
+            `mean`; where pictures are resident also `image`, shared; of several sources
+            `origin`, shared.
         num_members: Size of the population.
         rules: Selection rules for which variables are kept.
         stream: The pictures, where they stay on the host.
@@ -146,8 +153,11 @@ def make_program(
     }
     sizes = {domain: tables[role][split].shape[1] for domain, (role, split) in place_of.items()}
     classes = balanced_classes(config["data"], sizes)
-    check_sizes(sizes, batch_sizes, classes)
-    assemble = make_assemble(config["data"], method.needs)
+    origin = tables["source"].get("origin")
+    shares = shares_of(method.needs, origin)
+    check_sizes(sizes, batch_sizes, classes, shares)
+    num_sources = 1 if origin is None else int(np.asarray(origin).max()) + 1
+    assemble = make_assemble(config["data"], method.needs, num_sources)
     images = stream.images if stream else {role: own["image"] for role, own in tables.items()}
     table_axes = {
         role: {name: 0 if is_of_members(name, own) else None for name, own in table.items()}
@@ -315,7 +325,7 @@ def make_program(
 
     def draw(keys, first_step, num_steps):
         def of_member(key):
-            return indices(key, first_step, num_steps, sizes, batch_sizes, classes)
+            return indices(key, first_step, num_steps, sizes, batch_sizes, classes, shares)
 
         return over_members(of_member, num_members, (0,))(keys)
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from common.data.pool import list_sources
+
 
 def write_percent(value: float | None, sign: str = "") -> str:
     """Writes a share in percent.
@@ -77,7 +79,10 @@ def shorten(tasks: Sequence[str]) -> list[str]:
         longer than 48 letters is cut.
     """
     short = [
-        " → ".join(domain.replace(":", "/").rpartition("/")[2] for domain in task.split(">"))
+        " → ".join(
+            "+".join(own.replace(":", "/").rpartition("/")[2] for own in list_sources(domain))
+            for domain in task.split(">")
+        )
         for task in tasks
     ]
     names = short if len(set(short)) == len(tasks) else [t.replace(">", " → ") for t in tasks]
