@@ -20,7 +20,9 @@ from configs import base, digits
 # AdaBN replaces batch statistics, of which the embedded pair's policy has none.
 OF_STATISTICS = ("adapt_batch_norm",)
 METHODS = tuple(row for row in base.METHODS if row not in OF_STATISTICS)
-ROWS = ("source_only", *base.TERMS, "dann+mcc", *METHODS, "train_on_target")
+# Rows for several sources have no meaning where there is one.
+TERMS = tuple(row for row in base.TERMS if base.PAPERS[row][1] != "several sources")
+ROWS = ("source_only", *TERMS, "dann+mcc", *METHODS, "train_on_target")
 SEPARATE = ("source_only", "statistics_only", "dann", *OF_STATISTICS, "tent", "shot")
 STRONG = ("source_only", "dann", "train_on_target")
 SEEDS = tuple(range(100, 106))

@@ -41,7 +41,7 @@ def sweep(add):
     """Adds every value of every row with every seed, and source_only to compare with."""
     for seed in SEEDS:
         add("method=source_only", {"seed": seed})
-    for method in (*base.TERMS, *base.METHODS):
+    for method in (*digits.TERMS, *base.METHODS):
         config = get_config(f"method={method}") if method not in digits.OF_STATISTICS else None
         key = ruling_number(config) if config is not None else ""
         # A whole weight stands for a share: no more than all of it can be taken.

@@ -10,9 +10,10 @@ MNIST-M without one; `seeds=3` takes the first three seeds alone.
 """
 
 from configs import base, digits
+from configs.studies import digits as studies
 
 ROWS = (
-    *("source_only", "statistics_only", *base.TERMS, "dann+mcc"),
+    *("source_only", "statistics_only", *studies.TERMS, "dann+mcc"),
     *(*base.METHODS, "train_on_target"),
 )
 PAIR = {"source": "mnist", "target": "mnist_m"}

@@ -11,11 +11,12 @@ for 32 x 32 x 3 values, by the same length a value.
 """
 
 from configs import base, moons
+from configs.studies import digits
 
 LEFT_OUT = (*base.STRONG_VIEWS, "adapt_batch_norm", "tent")
 ROWS = (
     "source_only",
-    *(row for row in (*base.TERMS, *base.METHODS) if row not in LEFT_OUT),
+    *(row for row in (*digits.TERMS, *base.METHODS) if row not in LEFT_OUT),
     "train_on_target",
 )
 SEEDS = tuple(range(100, 112))
