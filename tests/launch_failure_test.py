@@ -194,7 +194,7 @@ OPTIMIZER = (
         ({f"{TERM}.kernel_init": "zero"}, "kernel_init is 'zero'; did you mean 'zeros'?"),
         ({f"{TERM}.kernel_init": "zeros"}, "never learns from kernel_init='zeros'"),
         ({f"{TERM}.strenght": 1.0}, f"config.{TERM}.strenght is unknown; did you mean 'strength'?"),
-        ({"alignment.mcd": {}}, "config.alignment.mcd is unknown; legal are domain_adversarial"),
+        ({"alignment.mcd": {}}, "config.alignment.mcd is unknown; did you mean 'mmd'? legal are"),
         ({"optimizer.name": "adamm"}, "config.optimizer.name is 'adamm'; did you mean 'adam'?"),
         (
             {"optimizer.schedule": "cos"},

@@ -10,6 +10,9 @@ from jaxtyping import Int
 
 from common.data.example import Examples
 
+# Labelled target examples in a step, where a budget limits how many there are.
+LABELLED_BATCH = 16
+
 
 def draw_labelled(
     config: Mapping[str, Any],

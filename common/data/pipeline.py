@@ -12,11 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, Num
 
+from common.data.labelled import LABELLED_BATCH
 from common.legal import check_count, check_keys
 from common.method import fold_in_name
 
-# Labelled target examples in a step, where a budget limits how many there are.
-LABELLED_BATCH = 16
 BALANCED = ("target_labelled",)
 EMPTY: Mapping[str, int] = MappingProxyType({})
 NO_SHARES: Mapping[str, tuple[int, ...]] = MappingProxyType({})

@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int32, UInt8
 from PIL import Image, ImageDraw, ImageFont
-from scipy import ndimage
 
 CLASSES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 MAX_VALUE = 16
@@ -57,7 +56,7 @@ THICKEN_TWICE_BELOW = 108
 
 _GLYPH_SIZE = 128
 _SUPERSAMPLING = 3
-_FOUR_NEIGHBOURS = ndimage.generate_binary_structure(rank=2, connectivity=1)[np.newaxis]
+_FOUR_NEIGHBOURS = np.asarray([[0, 1, 0], [1, 1, 1], [0, 1, 0]], bool)[np.newaxis]
 
 
 def render_digits(
@@ -145,6 +144,9 @@ def correct_stroke_width(
         The bitmaps, each eroded or dilated zero, one or two times according to its own number of
         ink pixels and the constants of this module.
     """
+    # It takes long to import, and reports read the names of domains alone.
+    from scipy import ndimage
+
     ink = bitmaps.sum(axis=(1, 2))
     once_thinner = ndimage.binary_erosion(bitmaps, _FOUR_NEIGHBOURS)
     once_thicker = ndimage.binary_dilation(bitmaps, _FOUR_NEIGHBOURS)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from common.data.pipeline import LABELLED_BATCH
+from common.data.labelled import LABELLED_BATCH
 from common.experiment import statistics
 from common.experiment.reporting.grouping import (
     BASELINES,

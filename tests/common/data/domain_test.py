@@ -40,6 +40,8 @@ def config(monkeypatch):
             "transductive": False,
             "classes": (),
             "rename_classes": {},
+            "target_classes": (),
+            "target_labels_per_class": 0,
             "disjoint_halves": False,
             "num_features": 0,
             "source_splits": {},

@@ -92,7 +92,7 @@ def test_the_target_is_predicted_with_them_and_the_source_as_before():
 
 
 def test_training_changes_no_bit_of_parameters_or_of_the_sources_statistics():
-    config = tiny.make_config(ROW, {**TWO_LAYERS, "optimizer.ema_decay": 0.9})
+    config = tiny.make_row_config(ROW, {**TWO_LAYERS, "optimizer.ema_decay": 0.9})
     run = tiny.make_run(config)
     before, after = refreshed(run), tiny.train(run, 10)
     for name in ("frozen", "batch_stats", "method_state", "ema"):
