@@ -1,11 +1,11 @@
 """Every method on two moons, the target turned by 35 degrees: a task on which DANN must work.
 
 The points and their splits are those of `configs/moons.py`. What differs is what methods need that
-compare batches: 50 points of each domain in a batch, two layers of 32 units, Adam, 3,000 steps, and
-the strength of the reversed gradient that `configs/digits.py` has, which rises to 1. Left out are
-the rows that learn from two views of a picture, since augmentations are of pictures, and AdaBN,
-since there is no batch normalisation. The radius of `virtual_adversarial` is that of its paper, 3.5
-for 32 x 32 x 3 values, by the same length a value.
+compare batches: 50 points of each domain in a batch, two layers of 32 units here and in every
+discriminator, Adam, 3,000 steps, and the strength of the reversed gradient that `configs/digits.py`
+has, which rises to 1. Left out are the rows that learn from two views of a picture, since
+augmentations are of pictures, and AdaBN, since there is no batch normalisation. The radius of
+`virtual_adversarial` is that of its paper, 3.5 for 32 x 32 x 3 values, by the same length a value.
 
     python launch.py sweep --config=configs/studies/moons.py
 """
@@ -36,9 +36,11 @@ def get_config(argument: str = ""):
     config.evaluation.every = 500
     config.runtime.log_every = 500
     config.runtime.checkpoint_every = 3000
-    for name in ("domain_adversarial", "partial_adversarial"):
+    for name in ("domain_adversarial", "partial_adversarial", "conditional_adversarial"):
         if name in config.alignment:
             config.alignment[name].update({"strength": 1.0, "schedule": "ramp", "hidden": (32, 32)})
+    if "margin_disparity" in config.alignment:
+        config.alignment.margin_disparity.hidden = (32,)
     if "domain_adversarial" in config.alignment:
         own = {"domain_reduction": "mean", "kernel_init": "lecun_normal"}
         config.alignment.domain_adversarial.update(own)
