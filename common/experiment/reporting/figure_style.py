@@ -30,7 +30,12 @@ COLORS = {
 }
 
 
-OTHER_COLORS = ("#D55E00", "#882255", "#E69F00", "#332288", "#AA4499", "#999933", "#44AA99")
+OTHER_COLORS = (
+    *("#D55E00", "#882255", "#E69F00", "#332288", "#AA4499", "#999933", "#44AA99"),
+    # For studies of many rows; no twenty colours are told apart by everybody.
+    *("#661100", "#117733", "#6699CC", "#DDAA33", "#EE3377", "#AA7744", "#225555", "#BBCC33"),
+    *("#7B5EA7", "#994455", "#004488", "#EE99AA", "#555555", "#BB5566", "#99DDFF", "#AAAA00"),
+)
 
 
 INK, FAINT_INK, LINE, GRID = "#24292F", "#6B737C", "#C9CED4", "#EDF0F2"

@@ -7,6 +7,7 @@ from matplotlib.text import Text
 
 from common.experiment.reporting import example_figure, figure_style
 from common.experiment.reporting import figure as figures
+from configs import base
 
 CLASSES = [str(index) for index in range(10)]
 ROWS = ("source_only", "dann", "train_on_target")
@@ -243,3 +244,8 @@ def test_figures_leave_the_settings_of_matplotlib_alone():
         figure = figures.per_class_change({"dann": np.zeros((1, 2))}, ["a", "b"], COLORS, title="T")
         assert dict(matplotlib.rcParams) == before
     assert figure.axes[0].get_yticklabels()[0].get_fontsize() == figure_style.STYLE["font.size"]
+
+
+def test_every_row_of_a_large_study_has_a_colour_of_its_own():
+    rows = [*base.PLAIN, *base.TERMS, *base.METHODS]
+    assert len(set(figure_style.colors_of(rows).values())) == len(rows)
