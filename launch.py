@@ -42,11 +42,11 @@ def _make_method(config, num_classes):
 def _resolve(config) -> list[dict[str, Any]]:
     """Applies what the command line changes; resolves the config, its parent's before it."""
     from common.experiment import family, folder
-    from configs import base
+    from configs import base, catalogue
 
     changes = dict(config_flags.get_override_values(flags.FLAGS["config"]))
     folder.change(config, changes | ({"runtime.workdir": _WORKDIR.value} if _WORKDIR.value else {}))
-    return family.resolve_family(config, changes, base)
+    return family.resolve_family(config, changes, base.get_config(), catalogue)
 
 
 def _overrides() -> list[str]:
@@ -106,9 +106,9 @@ def list_names(arguments: list[str]) -> None:
     from common.evaluation.scores.score import SCORES
     from common.experiment import outcome
     from common.models.network import FEATURE_EXTRACTORS as MODELS
-    from configs.base import METHODS, PAPERS, PLAIN, TERMS
+    from configs.catalogue import PAPERS, ROWS
 
-    names = {"methods": [*PLAIN, *TERMS, *METHODS], "datasets": DOMAINS}
+    names = {"methods": ROWS, "datasets": DOMAINS}
     names |= {"models": MODELS, "scores": SCORES}
     with outcome.refusing():
         print(*data_command.list_names(names, arguments, PAPERS), sep="\n")

@@ -45,11 +45,11 @@ def measure(streamed: bool, count: int, num_steps: int, num_bytes: int, results)
     from common.data.stream import Stream
     from common.training.hparam import make_hparams
     from common.training.population import make_program
-    from configs import base
+    from configs import base, catalogue
     from dann.method import make_method
 
     config = base.get_config()
-    base.set_method(config, "dann")
+    catalogue.set_method(config, "dann")
     config.num_steps = 2 * num_steps
     config.model.name, config.model.normalization = "lenet", "none"
     config.data.split_seed = 0

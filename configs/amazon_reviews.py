@@ -24,7 +24,7 @@ pairs, is the best of four by reverse validation, the mean over the twelve pairs
 200 reviews give one pair's score a standard error of 2.5 points.
 """
 
-from configs import base
+from configs import base, catalogue
 
 PRODUCTS = ("books", "dvd", "electronics", "kitchen")
 PAIRS = tuple((a, b) for a in PRODUCTS for b in PRODUCTS if a != b)
@@ -49,7 +49,7 @@ def get_config(argument: str = ""):
     config.model.name = "mlp"
     config.model.normalization = "none"
     config.evaluation.retrained_head = True
-    base.set_method(config, arguments["method"])
+    catalogue.set_method(config, arguments["method"])
     PROTOCOLS[arguments["protocol"]](config)
     if arguments["protocol"] == "modern" and arguments["method"] in STRENGTHS:
         config.alignment.domain_adversarial.strength = STRENGTHS[arguments["method"]]

@@ -32,7 +32,7 @@ a discriminator of two layers of 256 units.
     python launch.py sweep --config=configs/digits.py:source=mnist,target=mnist_m
 """
 
-from configs import base
+from configs import base, catalogue
 
 ROWS = ("source_only", "dann", "train_on_target")
 SEEDS = tuple(range(100, 112))
@@ -97,8 +97,8 @@ def get_config(argument: str = ""):
     config.data.batch_size = 64
     config.data.augment = {"shift": {"pixels": 1, "probability": 0.5}}
 
-    base.set_method(config, arguments["method"])
-    if base.needs_strong_views(config.method):
+    catalogue.set_method(config, arguments["method"])
+    if catalogue.needs_strong_views(config.method):
         config.data.strong_augment = EMBEDDED_STRONG_AUGMENT
     for term, name in _adversaries(config).items():
         # The discriminator has to keep up with the reversed gradient.
@@ -141,8 +141,8 @@ def _pair(method: str, source: str, target: str, protocol: str):
         config.model.task_head = {"hidden": (3072, 2048), "dropout": 0.5}
         config.optimizer.max_norm = 4.0
 
-    base.set_method(config, method)
-    if base.needs_strong_views(config.method):
+    catalogue.set_method(config, method)
+    if catalogue.needs_strong_views(config.method):
         config.data.strong_augment = PAIR_STRONG_AUGMENT
     if protocol == "paper":
         config.model.normalization = "none"

@@ -9,7 +9,7 @@ says more. Pictures are brought to 48x48 pixels by their shorter side and a cent
 is small and begins from nothing: it is a first look, not a recommendation.
 """
 
-from configs import base
+from configs import base, catalogue
 
 ROWS = ("source_only", "dann")
 SEEDS = tuple(range(3))
@@ -45,7 +45,7 @@ def get_config(argument: str = ""):
     config.optimizer.schedule = "inverse_power"
     config.optimizer.ema_decay = 0.99
 
-    base.set_method(config, arguments["method"])
+    catalogue.set_method(config, arguments["method"])
     if {"domain_adversarial", "partial_adversarial"} & set(config.alignment):
         config.optimizer.groups.discriminator = {
             "pattern": r"domain_discriminator/.*",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.experiment import lock
-from configs import base
+from configs import catalogue
 
 ROOT = Path(__file__).parents[1]
 DIGITS = "--config=configs/digits.py"
@@ -92,13 +92,17 @@ def test_help_and_list():
     assert listed.returncode == 0
     lines = listed.stdout.splitlines()
     named = [line.split()[0] for line in lines if line.startswith("  ")]
-    assert named[: len(base.PAPERS)] == [*base.PLAIN, *base.TERMS, *base.METHODS]
-    paper, setting = base.PAPERS["dann"]
+    assert named[: len(catalogue.PAPERS)] == [
+        *catalogue.PLAIN,
+        *catalogue.TERMS,
+        *catalogue.METHODS,
+    ]
+    paper, setting = catalogue.PAPERS["dann"]
     (line,) = (line for line in lines if line.startswith("  dann "))
     assert line.split()[1:] == [*setting.split(), *paper.split()]
     alone = launch("list", "methods").stdout.splitlines()
     assert alone == lines[: len(alone)] and max(map(len, alone)) <= 100
-    assert {row.index(base.PAPERS[row.split()[0]][1], 2) for row in alone[1:]} == {
+    assert {row.index(catalogue.PAPERS[row.split()[0]][1], 2) for row in alone[1:]} == {
         line.index(setting)
     }
 

@@ -18,7 +18,7 @@ from common.experiment import checkpoint, folder, sweep
 from common.method import Aux, Method, Outputs, Phase
 from common.models import normalization
 from common.training import hparam, objective, population
-from configs import base
+from configs import base, catalogue
 from dann.alignment import domain_adversarial
 from dann.discriminator import DomainDiscriminator
 from tests import tiny
@@ -155,7 +155,7 @@ def check_every_example_is_evaluated():
 def check_strengths_share_a_program():
     """Neither another strength nor another step compiles anything."""
     config = base.get_config()
-    base.set_method(config, "dann")
+    catalogue.set_method(config, "dann")
     runs = [folder.resolve(config) for config.alignment.domain_adversarial.strength in (0.1, 1.0)]
     assert len(sweep.pack(runs)) == 1
 

@@ -16,7 +16,7 @@ from common.training.hparam import make_hparams
 from common.training.optimizer import merge, paths_of
 from common.training.population import OF_MEMBERS, Program, make_program
 from common.training.state import State
-from configs import base
+from configs import base, catalogue
 from dann.method import make_method as make_adaptation
 from finetune.method import make_method as make_plain
 
@@ -64,7 +64,7 @@ def make_config(
     config.evaluation.every = 5
     config.runtime.log_every = 5
     config.runtime.evaluation_batch_size = 5
-    base.set_method(config, method)
+    catalogue.set_method(config, method)
     if "mean_teacher" in config.alignment:
         config.optimizer.ema_decay = 0.9
     for options in (*config.alignment.values(), config.adaptation):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from common.experiment import family, folder
-from configs import base
+from configs import base, catalogue
 from dann.method import make_method as make_adaptation
 from finetune.method import make_method as make_plain
 from tests.config import tiny_digits
@@ -29,4 +29,4 @@ def tiny(workdir, method="dann", /, **changes: Any):
 
 def tiny_family(workdir, method, /, **changes: Any):
     """Returns the run that is trained first, if there is one, and the run."""
-    return family.resolve_family(build(workdir, method, changes), {}, base)
+    return family.resolve_family(build(workdir, method, changes), {}, base.get_config(), catalogue)

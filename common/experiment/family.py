@@ -14,57 +14,78 @@ from common.training.hparam import flatten
 KINDS = ("run", "method")
 # What a parent has in common with its child, or never has.
 NOT_OVERRIDDEN = ("experiment", "init_from", "method", "runtime")
+OF_PARENT = "the run that config.init_from starts from: "
 
 
-def resolve_family(config: Any, changes: Mapping[str, Any], base: Any) -> list[dict[str, Any]]:
-    """Resolves a config, and that of the run which it starts from where that is trained first.
+def resolve_family(
+    config: Any, changes: Mapping[str, Any], defaults: Any, catalogue: Any
+) -> list[dict[str, Any]]:
+    """Resolves a config, and those of the runs which it starts from where they are trained first.
 
     `config.init_from.method` names the parent's row. The parent is the same config turned into
-    that row, with `config.init_from.overrides` applied and no parent of its own; seed, data, model,
-    optimizer, length and runtime are the child's. The child names it by its run id, not by a path.
+    that row, with `config.init_from.overrides` applied and no parent but the row's own, which is
+    resolved in the same way; seed, data, model, optimizer, length and runtime are the child's. A
+    parent without labelled target examples is the same whatever their number. The child names it
+    by its run id, not by a path.
 
     Args:
         config: A `ConfigDict` to which the command line's changes were applied.
         changes: These changes, by dotted path.
-        base: Has `get_config`, `set_method` and `check_method`, as `configs.base` does.
+        defaults: The `ConfigDict` of all keys.
+        catalogue: Has `set_method` and `check_method`, as `configs.catalogue` does.
 
     Returns:
-        `[parent, child]`, or the child alone.
+        The ancestors, the first first, and the child.
 
     Raises:
-        ValueError: Unknown keys, both kinds of parent, a row that starts from a run itself, or an
+        ValueError: Unknown keys, both kinds of parent, a row that starts from itself, or an
             override that cannot be.
     """
-    defaults = base.get_config()
-
-    def check(own: Any) -> None:
-        check_keys(own.to_dict(), defaults.to_dict())
-        base.check_method(own)
-
-    check(config)
     _choose_kind(config, changes)
+    return _resolve(config, changes, defaults, catalogue, ())
+
+
+def _resolve(
+    config: Any, changes: Mapping[str, Any], defaults: Any, catalogue: Any, below: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """Resolves a config after its ancestors; `below` are the rows that start from it."""
+    check_keys(config.to_dict(), defaults.to_dict())
+    catalogue.check_method(config)
     child = folder.resolve(config)
-    if not config.init_from.method:
+    method = config.init_from.method
+    if not method:
         return [child]
+    rows = (config.method, *below)
+    if method in rows:
+        raise ValueError(
+            f"config.init_from.method is {method!r}, but the row {' and the row '.join(rows)} "
+            "would start from it: no run can start from its own end; name a row that starts from "
+            "nothing, such as 'source_only'"
+        )
     parent = config.copy_and_resolve_references()
-    parent.init_from = defaults.init_from
+    parent.init_from = defaults.init_from.copy_and_resolve_references()
     try:
-        base.set_method(parent, config.init_from.method)
-        if parent.init_from.method:
-            raise ValueError(
-                f"method is {config.init_from.method!r}, which starts from another run itself; "
-                "name a row that does not, such as 'source_only'"
-            )
+        catalogue.set_method(parent, method)
         # The row's own options, as far as the command line changes them.
         own = {path: new for path, new in changes.items() if not path.startswith("init_from.")}
         folder.change(parent, own)
         _override(parent, config.init_from.overrides.to_dict())
-        check(parent)
+        _leave_out_unused_labels(parent, defaults)
+        family = _resolve(parent, changes, defaults, catalogue, rows)
     except ValueError as error:
-        raise ValueError(f"the run that config.init_from starts from: {error}") from None
-    resolved = folder.resolve(parent)
-    child["init_from"]["parent"] = folder.run_id(resolved)
-    return [resolved, child]
+        sentence = str(error).removeprefix(OF_PARENT)
+        raise ValueError(f"{OF_PARENT}{sentence}") from None
+    child["init_from"]["parent"] = folder.run_id(family[-1])
+    return [*family, child]
+
+
+def _leave_out_unused_labels(config: Any, defaults: Any) -> None:
+    """Sets what only rows with labelled target examples read to what it is by default."""
+    if "target_labelled" not in config.domains:
+        key = "target_labels_per_class"
+        config.data[key] = defaults.data[key]
+        if "target_labelled" in config.data.batch_sizes:
+            del config.data.batch_sizes["target_labelled"]
 
 
 def _choose_kind(config: Any, changes: Mapping[str, Any]) -> None:

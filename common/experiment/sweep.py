@@ -155,10 +155,18 @@ def _ended(config: Config) -> bool:
 
 
 def _generations(configs: Sequence[Config]) -> list[list[Config]]:
-    """Parts the runs that wait for others of the sweep from those that do not."""
-    waiting = [config for config in configs if config["init_from"].get("method")]
-    first = [config for config in configs if not config["init_from"].get("method")]
-    return [generation for generation in (first, waiting) if generation]
+    """Parts runs by how many others of the sweep are trained before them, one after the other."""
+    parents = {folder.run_id(config): config["init_from"].get("parent") for config in configs}
+
+    def depth(name: str | None) -> int:
+        parent = parents.get(name or "")
+        return 0 if parent is None else 1 + depth(parent)
+
+    depths = [depth(folder.run_id(config)) for config in configs]
+    return [
+        [config for config, own in zip(configs, depths, strict=True) if own == level]
+        for level in range(max(depths, default=-1) + 1)
+    ]
 
 
 def _with_parents(configs: Sequence[Config]) -> list[Config]:

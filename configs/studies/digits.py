@@ -15,13 +15,13 @@ own train on the strong views too: what is left of the rows that learn from two 
     python launch.py sweep --config=configs/studies/digits.py
 """
 
-from configs import base, digits
+from configs import catalogue, digits
 
 # AdaBN replaces batch statistics, of which the embedded pair's policy has none.
 OF_STATISTICS = ("adapt_batch_norm",)
-METHODS = tuple(row for row in base.METHODS if row not in OF_STATISTICS)
+METHODS = tuple(row for row in catalogue.METHODS if row not in OF_STATISTICS)
 # Rows for several sources have no meaning where there is one.
-TERMS = tuple(row for row in base.TERMS if base.PAPERS[row][1] != "several sources")
+TERMS = tuple(row for row in catalogue.TERMS if catalogue.PAPERS[row][1] != "several sources")
 ROWS = ("source_only", *TERMS, "dann+mcc", *METHODS, "train_on_target")
 SEPARATE = ("source_only", "statistics_only", "dann", *OF_STATISTICS, "tent", "shot")
 STRONG = ("source_only", "dann", "train_on_target")

@@ -10,7 +10,7 @@ are left out.
     python launch.py sweep --config=configs/studies/digits_grid.py
 """
 
-from configs import base
+from configs import catalogue
 from configs.studies import digits
 
 FACTORS = (1 / 3, 1.0, 3.0)
@@ -41,7 +41,7 @@ def sweep(add):
     """Adds every value of every row with every seed, and source_only to compare with."""
     for seed in SEEDS:
         add("method=source_only", {"seed": seed})
-    for method in (*digits.TERMS, *base.METHODS):
+    for method in (*digits.TERMS, *catalogue.METHODS):
         config = get_config(f"method={method}") if method not in digits.OF_STATISTICS else None
         key = ruling_number(config) if config is not None else ""
         # A whole weight stands for a share: no more than all of it can be taken.

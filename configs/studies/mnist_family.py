@@ -9,12 +9,12 @@ MNIST-M without one; `seeds=3` takes the first three seeds alone.
     python launch.py sweep --config=configs/studies/mnist_family.py:source=usps,target=mnist
 """
 
-from configs import base, digits
+from configs import base, catalogue, digits
 from configs.studies import digits as studies
 
 ROWS = (
     *("source_only", "statistics_only", *studies.TERMS, "dann+mcc"),
-    *(*base.METHODS, "train_on_target"),
+    *(*catalogue.METHODS, "train_on_target"),
 )
 PAIR = {"source": "mnist", "target": "mnist_m"}
 SEEDS = tuple(range(100, 105))

@@ -10,13 +10,13 @@ augmentations are of pictures, and AdaBN, since there is no batch normalisation.
     python launch.py sweep --config=configs/studies/moons.py
 """
 
-from configs import base, moons
+from configs import catalogue, moons
 from configs.studies import digits
 
-LEFT_OUT = (*base.STRONG_VIEWS, "adapt_batch_norm", "tent")
+LEFT_OUT = (*catalogue.STRONG_VIEWS, "adapt_batch_norm", "tent")
 ROWS = (
     "source_only",
-    *(row for row in (*digits.TERMS, *base.METHODS) if row not in LEFT_OUT),
+    *(row for row in (*digits.TERMS, *catalogue.METHODS) if row not in LEFT_OUT),
     "train_on_target",
 )
 SEEDS = tuple(range(100, 112))

@@ -7,11 +7,11 @@ import re
 import pytest
 
 from common.data.augment import make_augment
-from configs import base, digits
+from configs import base, catalogue, digits
 from tests.tiny import MAKERS, NUM_CLASSES, make_row_config
 
-ROWS = (*base.PLAIN, *base.TERMS, *base.METHODS)
-TERMS = copy.deepcopy(base.TERMS)
+ROWS = catalogue.ROWS
+TERMS = copy.deepcopy(catalogue.TERMS)
 
 
 @pytest.mark.parametrize("method", ROWS)
@@ -27,7 +27,7 @@ def test_rows_that_need_a_strong_view_are_known_and_have_one_in_the_benchmarks(m
     config = make_row_config(method)
     made = MAKERS[config["package"]](config, NUM_CLASSES)
     needed = any("strong_image" in fields for fields in made.needs.values())
-    assert base.needs_strong_views(method) == needed
+    assert catalogue.needs_strong_views(method) == needed
     for pair in ("", "source=mnist,target=mnist_m,", "source=svhn,target=mnist,"):
         strong = digits.get_config(f"{pair}method={method}").data.strong_augment
         # The other rows' configs stay as they are.
@@ -36,80 +36,80 @@ def test_rows_that_need_a_strong_view_are_known_and_have_one_in_the_benchmarks(m
 
 
 def test_every_row_has_a_paper_that_fits_a_line_and_a_setting():
-    assert set(base.PAPERS) == set(ROWS)
-    width = max(map(len, ROWS)) + max(map(len, base.SETTINGS)) + 6
-    for row, (paper, setting) in base.PAPERS.items():
-        assert setting in base.SETTINGS, row
-        assert bool(paper) == (row not in base.PLAIN), row
+    assert set(catalogue.PAPERS) == set(ROWS)
+    width = max(map(len, ROWS)) + max(map(len, catalogue.SETTINGS)) + 6
+    for row, (paper, setting) in catalogue.PAPERS.items():
+        assert setting in catalogue.SETTINGS, row
+        assert bool(paper) == (row not in (*catalogue.PLAIN, "fine_tune")), row
         assert not paper or re.search(r", [A-Z][A-Za-z ]+ (19|20)\d\d$", paper), row
         assert width + len(paper) <= 100, row
 
 
-@pytest.mark.parametrize("method", base.PLAIN)
+@pytest.mark.parametrize("method", catalogue.PLAIN)
 def test_plain_rows_have_no_term(method):
-    config = base.set_method(base.get_config(), method)
+    config = catalogue.set_method(base.get_config(), method)
     assert config.package == "finetune" and not config.alignment
 
 
-@pytest.mark.parametrize("method", base.TERMS)
+@pytest.mark.parametrize("method", catalogue.TERMS)
 def test_rows_with_a_term_have_its_options_and_see_both_domains(method):
     term, options = TERMS[method]
-    config = base.set_method(base.get_config(), method)
+    config = catalogue.set_method(base.get_config(), method)
     assert config.package == "dann" and config.method == method
     assert {"source", "target"} <= set(config.domains)
     assert config.alignment.to_dict() == {term: options}
     # A run that changes its own options must not change the next run's.
     config.alignment[term].weight = 7.0
-    again = base.set_method(base.get_config(), method)
+    again = catalogue.set_method(base.get_config(), method)
     assert again.alignment.to_dict() == {term: options}
 
 
 def test_names_joined_by_plus_join_their_terms():
-    row_of_term = {term: row for row, (term, _) in base.TERMS.items()}
+    row_of_term = {term: row for row, (term, _) in catalogue.TERMS.items()}
     joined = "+".join(row_of_term.values())
-    config = base.set_method(base.get_config(), joined)
+    config = catalogue.set_method(base.get_config(), joined)
     assert config.method == joined
     assert set(config.alignment) == set(row_of_term)
 
 
-SOURCE_FREE = [row for row, (domains, _) in base.METHODS.items() if domains == ("target",)]
+SOURCE_FREE = [row for row, (domains, _) in catalogue.METHODS.items() if domains == ("target",)]
 
 
 @pytest.mark.parametrize("method", SOURCE_FREE)
 def test_rows_without_labels_start_from_source_only_unless_a_run_is_named(method):
-    config = base.set_method(base.get_config(), method)
+    config = catalogue.set_method(base.get_config(), method)
     assert (config.init_from.method, config.init_from.run) == ("source_only", "")
     for kind, value in (("run", "runs/a"), ("method", "dann")):
         config = base.get_config()
         config.init_from[kind] = value
-        base.set_method(config, method)
+        catalogue.set_method(config, method)
         assert config.init_from[kind] == value
         assert not config.init_from[{"run": "method", "method": "run"}[kind]]
-    assert not base.set_method(base.get_config(), "dann").init_from.method
+    assert not catalogue.set_method(base.get_config(), "dann").init_from.method
 
 
 @pytest.mark.parametrize("method", ["shot+dann", "dann+tent"])
 def test_a_whole_method_cannot_be_joined_with_terms(method):
     with pytest.raises(ValueError, match="' is a whole method, to which no term is added: take '"):
-        base.set_method(base.get_config(), method)
+        catalogue.set_method(base.get_config(), method)
 
 
 def test_two_rows_of_one_term_cannot_be_joined():
     with pytest.raises(ValueError, match="one row of the term 'conditional_adversarial'"):
-        base.set_method(base.get_config(), "cdan+dann+cdane")
+        catalogue.set_method(base.get_config(), "cdan+dann+cdane")
 
 
 @pytest.mark.parametrize("method", ["dann", "mcc", "mcc+dann"])
 def test_rows_of_terms_may_have_labelled_target_examples(method):
-    plain = base.set_method(base.get_config(), method)
-    config = base.set_method(base.get_config(), f"{method}+target_labelled")
+    plain = catalogue.set_method(base.get_config(), method)
+    config = catalogue.set_method(base.get_config(), f"{method}+target_labelled")
     assert config.method == f"{method}+target_labelled"
     assert tuple(config.domains) == ("source", "target", "target_labelled")
     assert config.alignment.to_dict() == plain.alignment.to_dict()
-    base.check_method(config)
+    catalogue.check_method(config)
     config.domains = ("source", "target")
     with pytest.raises(ValueError, match="the name of another row"):
-        base.check_method(config)
+        catalogue.check_method(config)
 
 
 @pytest.mark.parametrize(
@@ -117,13 +117,13 @@ def test_rows_of_terms_may_have_labelled_target_examples(method):
 )
 def test_labelled_examples_are_named_after_terms(method):
     with pytest.raises(ValueError, match=r"with '\+target_labelled' at the end"):
-        base.set_method(base.get_config(), method)
+        catalogue.set_method(base.get_config(), method)
 
 
 @pytest.mark.parametrize("method", ["dan", "dann+", "dann+source_only", ""])
 def test_an_unknown_row_is_refused_with_the_legal_ones(method):
     with pytest.raises(ValueError, match="legal are") as caught:
-        base.set_method(base.get_config(), method)
+        catalogue.set_method(base.get_config(), method)
     assert all(row in str(caught.value) for row in ROWS)
 
 
@@ -132,7 +132,7 @@ def test_an_unknown_row_is_refused_with_the_legal_ones(method):
 )
 def test_the_nearest_row_is_suggested(method, near):
     with pytest.raises(ValueError, match=rf"method is '.*'; did you mean '{near}'\? legal are"):
-        base.set_method(base.get_config(), method)
+        catalogue.set_method(base.get_config(), method)
 
 
 def test_defaults_are_data():
@@ -163,8 +163,8 @@ def test_arguments_that_do_not_exist_are_refused(argument):
 
 @pytest.mark.parametrize("domains", [("source", "target", "target_labelled"), ("source",)])
 def test_a_term_is_not_a_row_with_other_domains(domains):
-    config = base.set_method(base.get_config(), "dann")
-    base.check_method(config)
+    config = catalogue.set_method(base.get_config(), "dann")
+    catalogue.check_method(config)
     config.domains = domains
     with pytest.raises(ValueError, match="config.method is 'dann', the name of another row"):
-        base.check_method(config)
+        catalogue.check_method(config)

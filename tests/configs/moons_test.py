@@ -7,7 +7,7 @@ import pytest
 
 from common.experiment import folder, sweep
 from common.experiment.outcome import StopRequest
-from configs import base, moons
+from configs import catalogue, moons
 from tests.tiny_run import make_method
 
 
@@ -17,7 +17,7 @@ def every_run(**changes):
     def add(argument="", own=None):
         config = moons.get_config(argument)
         config.update_from_flattened_dict({**(own or {}), **changes})
-        base.check_method(config)
+        catalogue.check_method(config)
         runs.append(folder.resolve(config))
 
     moons.sweep(add)
@@ -40,7 +40,7 @@ def test_the_preset_is_the_papers_but_for_the_discriminators_weight():
         sizes = {"train": 300, "val": 200, "test": 1000}
         assert run["data"][name] == {**sizes, "noise": 0.05, "angle": angle, "seed": 100}
     assert run["alignment"]["domain_adversarial"] == {
-        **base.TERMS["dann"][1],
+        **catalogue.TERMS["dann"][1],
         "weight": 1.0,
         "strength": 6.0,
         "schedule": "constant",

@@ -4,7 +4,7 @@ import pytest
 
 from common.experiment import check, family, folder
 from common.training.hparam import flatten
-from configs import base
+from configs import base, catalogue
 from configs.studies import digits, digits_grid, mnist_family, moons
 
 # What the row of a method may have of its own.
@@ -20,8 +20,8 @@ def runs_of(module, argument=""):
         config = module.get_config(argument)
         config.update_from_flattened_dict(dict(changes or {}))
         check.check_keys(config.to_dict(), base.get_config().to_dict())
-        base.check_method(config)
-        for resolved in family.resolve_family(config, {}, base):
+        catalogue.check_method(config)
+        for resolved in family.resolve_family(config, {}, base.get_config(), catalogue):
             check.check_values(resolved)
         found.setdefault((resolved["experiment"], resolved["method"]), []).append(resolved)
 
@@ -53,8 +53,8 @@ def test_rows_of_a_study_differ_in_their_method_alone(module):
 
 
 def test_no_row_is_forgotten():
-    every = {row for row in base.PAPERS if row in (*base.TERMS, *base.METHODS)}
-    every -= {row for row, (_, setting) in base.PAPERS.items() if setting == "several sources"}
+    every = {row for row in catalogue.PAPERS if row in (*catalogue.TERMS, *catalogue.METHODS)}
+    every -= {row for row, (_, setting) in catalogue.PAPERS.items() if setting == "several sources"}
     assert every <= {row for _, row in runs_of(digits)}
     assert every <= {row for _, row in runs_of(mnist_family)}
     assert every - set(moons.LEFT_OUT) <= {row for _, row in runs_of(moons)}

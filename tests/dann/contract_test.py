@@ -17,7 +17,7 @@ from common.data.stream import Stream
 from common.experiment import checkpoint
 from common.training import objective, parallel
 from common.training.optimizer import paths_of
-from configs.base import METHODS, PLAIN, TERMS
+from configs.catalogue import METHODS, PLAIN, TERMS
 from tests import tiny
 
 ROWS = (*PLAIN, *TERMS, *METHODS)

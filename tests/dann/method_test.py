@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs.base import PLAIN
+from configs.catalogue import PLAIN
 from dann.method import ALIGNMENTS, METHODS
 from dann.method import make_method as make_adaptation
 from finetune.method import make_method as make_plain

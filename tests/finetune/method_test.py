@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from configs.base import PLAIN
+from configs.catalogue import PLAIN
 from finetune.method import make_method
 from tests import tiny
 

@@ -25,7 +25,8 @@ NOT_SETTINGS = re.compile(
 )
 # What a row and its baseline may differ in.
 OWN_SETTINGS = (
-    *("package", "domains", "alignment.", "adaptation.", "optimizer.groups.", "init_from."),
+    *("package", "domains", "alignment.", "adaptation.", "transfer.", "regularization."),
+    *("optimizer.groups.", "init_from."),
     # Drawn by those rows alone that learn from two views.
     "data.strong_augment",
     # Without labelled target examples a row is the same whatever these say.

@@ -9,7 +9,7 @@ import pytest
 from common.experiment import checkpoint, family, folder, parent, run, sweep
 from common.experiment.outcome import RunFailed, Stopped, StopRequest, UsageError
 from common.training.hparam import structure
-from configs import base
+from configs import base, catalogue
 from tests.tiny_run import build, make_method, tiny, tiny_family
 
 SHORT = {
@@ -53,7 +53,7 @@ def test_overrides_change_the_parent_alone(tmp_path):
     overrides = {"num_steps": 40, "optimizer": {"learning_rate": 0.5}, "optimizer.freeze": ["x"]}
     config = build(tmp_path, "train_on_target", {**SHORT, **FROM})
     config.init_from.overrides.update(overrides)
-    above, child = family.resolve_family(config, {}, base)
+    above, child = family.resolve_family(config, {}, base.get_config(), catalogue)
     assert (above["num_steps"], above["optimizer"]["learning_rate"]) == (40, 0.5)
     assert above["optimizer"]["freeze"] == ["x"]
     assert (child["num_steps"], child["optimizer"]["learning_rate"]) == (20, 1e-3)
@@ -70,7 +70,9 @@ def test_an_empty_override_empties_what_the_child_has(tmp_path):
 def test_the_command_line_reaches_the_options_that_only_the_parent_has(tmp_path):
     key = "alignment.domain_adversarial.strength"
     config = build(tmp_path, "source_only", {"init_from.method": "dann"})
-    above, child = family.resolve_family(config, {key: 0.25, "num_steps": 7}, base)
+    above, child = family.resolve_family(
+        config, {key: 0.25, "num_steps": 7}, base.get_config(), catalogue
+    )
     assert above["alignment"]["domain_adversarial"]["strength"] == 0.25
     assert above["method"] == "dann" and child["alignment"] == {}
 
@@ -112,13 +114,42 @@ def test_impossible_parents_are_refused(changes, sentence, tmp_path):
         children(tmp_path, [0], **changes)
 
 
+def test_a_parent_may_start_from_a_run_itself(tmp_path):
+    config = build(tmp_path, "train_on_target", {**SHORT, "init_from.method": "fine_tune"})
+    config.data.target_labels_per_class = 2
+    changes = {"data.target_labels_per_class": 2}
+    first, parent, child = family.resolve_family(config, changes, base.get_config(), catalogue)
+    assert [own["method"] for own in (first, parent, child)] == [
+        "source_only",
+        "fine_tune",
+        "train_on_target",
+    ]
+    assert parent["init_from"]["parent"] == folder.run_id(first)
+    assert child["init_from"]["parent"] == folder.run_id(parent)
+    # The run on the source is one and the same whatever the number of labelled target examples.
+    labels = [own["data"]["target_labels_per_class"] for own in (first, parent, child)]
+    assert labels == [0, 2, 2]
+    runs = [child, first, parent]
+    failures, said = train(runs)
+    assert not failures and all(map(folder.is_done, runs))
+    assert said == ["1 runs, 1 to train, in 1 programs"] * 3
+
+
+def test_a_row_that_would_start_from_itself_is_refused(tmp_path):
+    config = build(tmp_path, "fine_tune", {"init_from.method": "fine_tune"})
+    with pytest.raises(ValueError, match="no run can start from its own end"):
+        family.resolve_family(config, {}, base.get_config(), catalogue)
+
+
 @pytest.mark.parametrize(("kind", "value"), [("run", "runs/a"), ("method", "dann")])
 def test_a_parent_of_the_command_line_replaces_that_of_the_file(kind, value, tmp_path):
     other = {"run": "method", "method": "run"}[kind]
     before = {"run": "runs/b", "method": "source_only"}[other]
     config = build(tmp_path, "train_on_target", {f"init_from.{other}": before})
     config.init_from[kind] = value
-    child = family.resolve_family(config, {f"init_from.{kind}": value}, base)[-1]
+    child = family.resolve_family(
+        config, {f"init_from.{kind}": value}, base.get_config(), catalogue
+    )[-1]
     assert child["init_from"].get(kind) == value
     assert not child["init_from"].get(other)
 

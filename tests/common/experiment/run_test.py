@@ -15,7 +15,7 @@ from common.data import domain
 from common.experiment import checkpoint, folder
 from common.experiment.outcome import RunFailed, StopRequest, UsageError
 from common.experiment.run import train_alone, train_family, train_population
-from configs import base
+from configs import catalogue
 from tests.tiny import make_row_config
 from tests.tiny_run import make_method, tiny, tiny_family
 
@@ -93,11 +93,11 @@ def test_run_that_is_done_is_not_trained_again(undisturbed, tmp_path):
 @pytest.mark.parametrize(
     "method",
     [
-        *(row for row, domains in base.PLAIN.items() if "target_labelled" not in domains),
-        *list(base.TERMS)[:1],
-        *base.METHODS,
+        *(row for row, domains in catalogue.PLAIN.items() if "target_labelled" not in domains),
+        *list(catalogue.TERMS)[:1],
+        *catalogue.METHODS,
         # What a batch holds of every row is tested in population_reading_test.py.
-        *(pytest.param(row, marks=pytest.mark.matrix) for row in list(base.TERMS)[1:]),
+        *(pytest.param(row, marks=pytest.mark.matrix) for row in list(catalogue.TERMS)[1:]),
     ],
 )
 def test_permuting_target_labels_changes_nothing_but_oracle_values(method, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from common.training.hparam import PATTERNS, flatten, make_hparams, structure
-from configs.base import METHODS, PLAIN, TERMS
+from configs.catalogue import METHODS, PLAIN, TERMS
 from tests.tiny import make_config
 
 ROWS = (*PLAIN, *TERMS, *METHODS)

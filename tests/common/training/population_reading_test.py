@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from configs.base import METHODS, PLAIN, TERMS
+from configs.catalogue import METHODS, PLAIN, TERMS
 from tests import tiny
 
 ROWS = (*PLAIN, *TERMS, *METHODS)

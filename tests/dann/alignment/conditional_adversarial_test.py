@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common.method import Outputs, View
-from configs.base import TERMS
+from configs.catalogue import TERMS
 from dann.alignment.conditional_adversarial import conditional_adversarial
 
 STRENGTH, GAMMA, PROGRESS = 0.7, 10.0, 0.12

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from common.method import Outputs, View
-from configs.base import TERMS
+from configs.catalogue import TERMS
 from dann.alignment.fixmatch import fixmatch
 
 NAME, OPTIONS = TERMS["fixmatch"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common.method import Outputs, View
-from configs.base import TERMS
+from configs.catalogue import TERMS
 from dann.alignment import importance_weighting as module
 from dann.alignment.importance_weighting import importance_weighting
 from dann.density_ratio import match_kernel_means, ratio_by_classifier

@@ -7,7 +7,7 @@ import pytest
 
 from common.evaluation.scores.score import SCORES
 from common.method import Outputs, View
-from configs.base import TERMS
+from configs.catalogue import TERMS
 from dann.alignment.information_maximization import information_maximization
 
 NAME = "information_maximization"

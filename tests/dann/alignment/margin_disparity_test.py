@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from common.method import Outputs, View
-from configs.base import TERMS
+from configs.catalogue import TERMS
 from dann.alignment.margin_disparity import margin_disparity
 
 STRENGTH, GAMMA, PROGRESS, MARGIN_FACTOR = 0.1, 10.0, 0.12, 4.0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from common.method import Outputs, View
-from configs.base import TERMS
+from configs.catalogue import TERMS
 from dann.alignment.mean_teacher import mean_teacher
 from tests import tiny
 

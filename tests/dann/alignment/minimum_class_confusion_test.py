@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from common.method import Outputs, View
-from configs.base import TERMS
+from configs.catalogue import TERMS
 from dann.alignment.minimum_class_confusion import minimum_class_confusion
 
 LOGITS = 3 * np.random.default_rng(0).normal(size=(7, 4))

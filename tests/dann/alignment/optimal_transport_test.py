@@ -7,7 +7,7 @@ import pytest
 from scipy import optimize
 
 from common.method import Outputs, View
-from configs.base import TERMS
+from configs.catalogue import TERMS
 from dann.alignment.optimal_transport import optimal_transport, transport_plan
 
 ALPHA, LAMBDA, REGULARIZATION = 0.3, 0.7, 0.1

@@ -9,7 +9,7 @@ import pytest
 
 from common.method import Outputs, View
 from configs import digits, image_folder
-from configs.base import TERMS
+from configs.catalogue import TERMS
 from dann.alignment.partial_adversarial import class_weights, partial_adversarial
 from dann.method import make_method
 from tests import tiny

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from common.method import Outputs, View, fold_in_name
-from configs.base import TERMS
+from configs.catalogue import TERMS
 from dann.alignment.virtual_adversarial import unit_length, virtual_adversarial
 from dann.method import make_method
 from tests import tiny

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common.method import fold_in_name
-from configs.base import METHODS
+from configs.catalogue import METHODS
 from tests import tiny
 
 OPTIONS = METHODS["adamatch"][1]

@@ -7,7 +7,7 @@ from matplotlib.text import Text
 
 from common.experiment.reporting import example_figure, figure_style
 from common.experiment.reporting import figure as figures
-from configs import base
+from configs import catalogue
 
 CLASSES = [str(index) for index in range(10)]
 ROWS = ("source_only", "dann", "train_on_target")
@@ -247,5 +247,5 @@ def test_figures_leave_the_settings_of_matplotlib_alone():
 
 
 def test_every_row_of_a_large_study_has_a_colour_of_its_own():
-    rows = [*base.PLAIN, *base.TERMS, *base.METHODS]
+    rows = [*catalogue.PLAIN, *catalogue.TERMS, *catalogue.METHODS]
     assert len(set(figure_style.colors_of(rows).values())) == len(rows)

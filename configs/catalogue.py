@@ -1,0 +1,338 @@
+"""The rows of a comparison: their options, their papers, and how a config becomes one of them."""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+# Rows without an alignment term, and the domains of their batches.
+PLAIN = {
+    "source_only": ("source",),
+    "statistics_only": ("source", "target"),
+    "train_on_target": ("target_labelled",),
+    "train_on_both": ("source", "target_labelled"),
+}
+
+# Joined to terms by "+", it is no term: labelled target examples stand in the batch too.
+LABELLED = "target_labelled"
+
+CONDITIONAL = {
+    "weight": 1.0,  # multiplies the whole term
+    "strength": 1.0,  # largest factor of the reversed gradient
+    "schedule": "ramp",  # ramp | constant
+    "gamma": 10.0,  # steepness of the ramp
+    "hidden": (1024, 1024),  # the discriminator's hidden layers
+    "width": 1024,  # of the random map, where units times classes exceed 4,096
+    "entropy_conditioning": False,  # True: examples count more the surer their prediction
+    "entropy_gradient": False,  # True: those weights have a gradient, as in the authors' code
+}
+
+# The options of each alignment term, by the method's short name.
+TERMS = {
+    "dann": (
+        "domain_adversarial",
+        {
+            "weight": 1.0,  # multiplies the whole term
+            "strength": 1.0,  # largest factor of the reversed gradient
+            "schedule": "ramp",  # ramp | constant
+            "gamma": 10.0,  # steepness of the ramp
+            "scale_discriminator": False,  # True: Algorithm 1, the strength scales D's update too
+            "domain_reduction": "mean",  # mean | sum of the two domains' losses
+            "hidden": (256, 256),  # the discriminator's hidden layers
+            "kernel_init": "lecun_normal",  # lecun_normal | glorot_uniform | zeros
+        },
+    ),
+    "cdan": ("conditional_adversarial", CONDITIONAL),
+    "cdane": ("conditional_adversarial", {**CONDITIONAL, "entropy_conditioning": True}),
+    "pada": (
+        "partial_adversarial",
+        {
+            "weight": 1.0,  # multiplies the whole term
+            "strength": 1.0,  # largest factor of the reversed gradient
+            "schedule": "ramp",  # ramp | constant
+            "gamma": 10.0,  # steepness of the ramp
+            "hidden": (256, 256),  # the discriminator's hidden layers
+            "refresh_every": 500,  # steps between two estimates of the classes' weights
+        },
+    ),
+    "multi_source_dann": (
+        "multi_source_adversarial",
+        {
+            "weight": 1.0,  # multiplies the whole term
+            "num_sources": 1,  # how many domains config.source names
+            "strength": 1.0,  # largest factor of the reversed gradient
+            "schedule": "ramp",  # ramp | constant
+            "gamma": 10.0,  # steepness of the ramp
+            "hidden": (256, 256),  # the discriminator's hidden layers
+        },
+    ),
+    "mdd": (
+        "margin_disparity",
+        {
+            "weight": 1.0,  # multiplies the whole term
+            "margin_factor": 4.0,  # of the agreement on the source
+            "strength": 0.1,  # largest factor of the reversed gradient
+            "schedule": "ramp",  # ramp | constant
+            "gamma": 10.0,  # steepness of the ramp; the authors': number of steps / 1000
+            "hidden": (1024,),  # the adversarial head's hidden layers
+        },
+    ),
+    "virtual_adversarial": (
+        "virtual_adversarial",
+        {
+            "weight": 0.01,  # of the target
+            "source_factor": 100.0,  # times the weight: that of the source
+            "radius": 3.5,  # length of the change of a picture, over all of its values
+        },
+    ),
+    "mcc": ("minimum_class_confusion", {"weight": 1.0, "temperature": 2.5}),
+    "entropy": ("entropy", {"weight": 0.1}),
+    "information_maximization": ("information_maximization", {"weight": 1.0}),
+    "nuclear_norm": ("nuclear_norm", {"weight": 1.0}),
+    "coral": ("coral", {"weight": 1.0, "on": "logits"}),  # on: logits | features
+    "mmd": ("mmd", {"weight": 1.0}),
+    "joint_mmd": ("joint_mmd", {"weight": 1.0}),
+    # threshold: of the largest probability, above which a prediction is a label
+    "fixmatch": ("fixmatch", {"weight": 1.0, "threshold": 0.9}),
+    # The teacher is the average that config.optimizer.ema_decay keeps: 0.99 in the paper.
+    "mean_teacher": ("mean_teacher", {"weight": 3.0, "threshold": 0.968}),
+    "importance_weighting": (
+        "importance_weighting",
+        {
+            "weight": 1.0,  # 0: plain training; 1: the source's loss is fully weighted
+            "estimator": "classifier",  # classifier | kernel_mean_matching
+            "on": "inputs",  # inputs | features
+            "penalty": 0.01,  # of the classifier's squared weights
+            "bound": 1000.0,  # largest matched weight
+            "iterations": 1000,  # of either estimator
+            "refresh_every": 0,  # steps between two estimates; 0: before step 0 alone
+        },
+    ),
+    "optimal_transport": (
+        "optimal_transport",
+        {
+            "weight": 1.0,  # multiplies the whole term
+            "feature_factor": 1e-3,  # of the squared distance of features in the cost
+            "label_factor": 1e-4,  # of the cross-entropy of predictions in the cost
+            "regularization": 0.02,  # of the plan's entropy, as a share of the mean cost
+            "iterations": 100,  # of the plan's solver
+        },
+    ),
+}
+
+# Whole methods, with phases or a state of their own: the domains of their batches, and the options
+# that stand at config.adaptation.
+METHODS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    # threshold: of the largest probability, times the mean of the source's
+    "adamatch": (("source", "target"), {"weight": 1.0, "threshold": 0.9}),
+    "mcd": (
+        ("source", "target"),
+        {
+            "weight": 1.0,  # of the discrepancy of the two heads
+            "feature_steps": 4,  # updates of the features by it in a training step
+        },
+    ),
+    "adapt_batch_norm": (("target",), {}),
+    "shot": (
+        ("target",),
+        {
+            "pseudo_label_weight": 0.3,  # of the cross-entropy with the pseudo-labels; digits: 0.1
+            "refresh_every": 20,  # steps between two of them; the authors': an epoch
+        },
+    ),
+    "tent": (("target",), {}),
+}
+
+# Rows of fine-tuning: labelled target examples alone, from the weights of another run or of a file.
+# What stands at config.transfer; the run that they start from unless the config names another.
+TRANSFER: dict[str, tuple[dict[str, Any], str]] = {
+    "fine_tune": ({}, "source_only"),
+}
+
+# The options of each regulariser of fine-tuning, at config.regularization; rows join them by "+".
+REGULARIZERS: dict[str, dict[str, Any]] = {}
+
+# Rows that learn from two views of a picture, the second drawn by config.data.strong_augment.
+STRONG_VIEWS = ("fixmatch", "mean_teacher", "adamatch")
+
+# Every row of one name.
+ROWS = (*PLAIN, *TERMS, *METHODS, *TRANSFER, *REGULARIZERS)
+
+# Of every row the paper, and what it takes of the target.
+PAPERS = {
+    "source_only": ("", "no target"),
+    "statistics_only": ("", "unsupervised"),
+    "train_on_target": ("", "target labels"),
+    "train_on_both": ("", "target labels"),
+    "dann": ("Ganin et al., Domain-Adversarial Training, JMLR 2016", "unsupervised"),
+    "cdan": ("Long et al., Conditional Adversarial DA, NeurIPS 2018", "unsupervised"),
+    "cdane": ("Long et al., Conditional Adversarial DA, NeurIPS 2018", "unsupervised"),
+    "multi_source_dann": ("after Ganin et al., DANN, JMLR 2016", "several sources"),
+    "mdd": ("Zhang et al., Bridging Theory and Algorithm, ICML 2019", "unsupervised"),
+    "virtual_adversarial": ("Shu et al., DIRT-T (VADA), ICLR 2018", "unsupervised"),
+    "mcc": ("Jin et al., Minimum Class Confusion, ECCV 2020", "unsupervised"),
+    "entropy": ("Grandvalet and Bengio, Entropy Minimization, NIPS 2004", "unsupervised"),
+    "information_maximization": ("Liang et al., SHOT, ICML 2020", "unsupervised"),
+    "nuclear_norm": ("Cui et al., Batch Nuclear-norm Maximization, CVPR 2020", "unsupervised"),
+    "coral": ("Sun and Saenko, Deep CORAL, ECCV workshops 2016", "unsupervised"),
+    "mmd": ("Long et al., Deep Adaptation Networks, ICML 2015", "unsupervised"),
+    "joint_mmd": ("Long et al., Joint Adaptation Networks, ICML 2017", "unsupervised"),
+    "fixmatch": ("Sohn et al., FixMatch, NeurIPS 2020", "unsupervised"),
+    "mean_teacher": ("French et al., Self-ensembling for Visual DA, ICLR 2018", "unsupervised"),
+    "optimal_transport": ("Damodaran et al., DeepJDOT, ECCV 2018", "unsupervised"),
+    "importance_weighting": ("Huang et al., Correcting Selection Bias, NIPS 2006", "unsupervised"),
+    "pada": ("Cao et al., Partial Adversarial DA, ECCV 2018", "partial"),
+    "adamatch": ("Berthelot et al., AdaMatch, ICLR 2022", "unsupervised"),
+    "mcd": ("Saito et al., Maximum Classifier Discrepancy, CVPR 2018", "unsupervised"),
+    "adapt_batch_norm": (
+        "Li et al., AdaBN, ICLR workshops 2017",
+        "source-free",
+    ),
+    "shot": ("Liang et al., SHOT, ICML 2020", "source-free"),
+    "tent": ("Wang et al., Tent, ICLR 2021", "source-free"),
+    "fine_tune": ("", "target labels"),
+}
+# Legal settings of `PAPERS`.
+SETTINGS = (
+    *("no target", "unsupervised", "target labels"),
+    *("semi-supervised", "source-free", "partial", "several sources"),
+)
+# Domains whose labels a batch holds.
+WITH_LABELS = ("source", "target_labelled")
+
+
+def set_method(config: Any, method: str) -> Any:
+    """Turns a config into one row of a comparison.
+
+    Args:
+        config: Any config; changed in place.
+        method: A name of `PLAIN`, `METHODS` or `TRANSFER`; or names of `REGULARIZERS` joined by
+            `+`; or names of `TERMS` joined by `+`, after which `+target_labelled` lets the row
+            train on labelled target examples too.
+
+    Returns:
+        The same config.
+
+    Raises:
+        ValueError: An unknown name, one that stands there twice, or a whole method among terms.
+    """
+    config.method = method
+    config.alignment, config.adaptation = ConfigDict(), ConfigDict()
+    config.transfer, config.regularization = ConfigDict(), ConfigDict()
+    if method in PLAIN:
+        config.package, config.domains = "finetune", PLAIN[method]
+        return config
+    if method in METHODS:
+        config.package = "dann"
+        config.domains, config.adaptation = METHODS[method][0], ConfigDict(METHODS[method][1])
+        if not set(WITH_LABELS) & set(config.domains):
+            # Classes are learned before, from the source, which this row no longer sees.
+            _start_from(config, "source_only")
+        return config
+    if _is_fine_tuning(method):
+        config.package, config.domains = "finetune", (LABELLED,)
+        row = method if method in TRANSFER else "fine_tune"
+        options, parent = TRANSFER[row]
+        config.transfer = ConfigDict(options)
+        config.regularization = ConfigDict(
+            {name: REGULARIZERS[name] for name in method.split("+") if row != method}
+        )
+        _start_from(config, parent)
+        return config
+    config.package, config.domains = "dann", _domains_of(method)
+    names = _split_row(method)
+    for name in names:
+        if name in METHODS:
+            raise ValueError(
+                f"method is {method!r}; {name!r} is a whole method, to which no term is added: "
+                f"take {name!r} alone, or join some of {', '.join(TERMS)}"
+            )
+        if name not in TERMS:
+            raise ValueError(
+                f"method is {method!r}; {'' if name == LABELLED else _nearest(name)}legal are "
+                f"{', '.join((*PLAIN, *METHODS, *TRANSFER))}, {', '.join(REGULARIZERS)} joined by "
+                f"'+', and {', '.join(TERMS)} joined by '+', with '+{LABELLED}' at the end for "
+                "labelled target examples"
+            )
+        if names.count(name) > 1:
+            raise ValueError(f"method is {method!r}; it must name {name!r} once")
+        term, options = TERMS[name]
+        if term in config.alignment:
+            raise ValueError(f"method is {method!r}; it must name one row of the term {term!r}")
+        config.alignment[term] = ConfigDict(options)
+    return config
+
+
+def needs_strong_views(method: str) -> bool:
+    """Says whether a row needs `config.data.strong_augment`.
+
+    Args:
+        method: A name as for `set_method`.
+
+    Returns:
+        True where one of its terms, or the whole method, is in `STRONG_VIEWS`.
+    """
+    return any(name in STRONG_VIEWS for name in method.split("+"))
+
+
+def _is_fine_tuning(method: str) -> bool:
+    """Says whether a name is a row of `TRANSFER`, or joins different regularisers."""
+    names = method.split("+")
+    joined = set(names) <= set(REGULARIZERS) and len(set(names)) == len(names)
+    return method in TRANSFER or joined
+
+
+def _start_from(config: Any, method: str) -> None:
+    """Names the row that a run starts from, where nothing else to start from is named."""
+    if not config.init_from.run and not config.init_from.method:
+        config.init_from.method = method
+
+
+def _split_row(method: str) -> list[str]:
+    """Returns the terms that a row's name joins."""
+    return method.removesuffix(f"+{LABELLED}").split("+")
+
+
+def _domains_of(method: str) -> tuple[str, ...]:
+    """Returns the domains in the batch of a row of terms."""
+    return ("source", "target", *[LABELLED] * method.endswith(f"+{LABELLED}"))
+
+
+def _nearest(name: str) -> str:
+    """Suggests the row that shares most pairs of letters with a name."""
+
+    def pairs(text):
+        return {text[index : index + 2] for index in range(len(text) - 1)}
+
+    near = max((*ROWS, LABELLED), key=lambda row: len(pairs(row) & pairs(name)))
+    return f"did you mean {near!r}? " if pairs(near) & pairs(name) else ""
+
+
+def check_method(config: Any) -> None:
+    """Refuses a row whose name is not what it does.
+
+    Args:
+        config: Any config.
+
+    Raises:
+        ValueError: `config.method` was changed without what it stands for.
+    """
+    if config.method in PLAIN:
+        is_true = (config.package, config.domains) == ("finetune", PLAIN[config.method])
+    elif config.method in METHODS:
+        domains, options = METHODS[config.method]
+        is_true = (config.package, config.domains) == ("dann", domains)
+        is_true = is_true and set(config.adaptation) == set(options)
+    elif _is_fine_tuning(config.method):
+        is_true = (config.package, config.domains) == ("finetune", (LABELLED,))
+        names = config.method.split("+")
+        own = set() if config.method in TRANSFER else set(names)
+        is_true = is_true and set(config.regularization) == own
+    else:
+        terms = {TERMS[name][0] for name in _split_row(config.method) if name in TERMS}
+        is_true = config.package == "dann" and terms == set(config.alignment)
+        is_true = is_true and tuple(config.domains) == _domains_of(config.method)
+    if not is_true:
+        raise ValueError(
+            f"config.method is {config.method!r}, the name of another row than this config's; "
+            "choose a row by --config=FILE:method=NAME"
+        )
