@@ -146,6 +146,7 @@ METHODS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
 # What stands at config.transfer; the run that they start from unless the config names another.
 TRANSFER: dict[str, tuple[dict[str, Any], str]] = {
     "fine_tune": ({}, "source_only"),
+    "dann_then_fine_tune": ({}, "dann"),
 }
 
 # The options of each regulariser of fine-tuning, at config.regularization; rows join them by "+".
@@ -190,6 +191,7 @@ PAPERS = {
     "shot": ("Liang et al., SHOT, ICML 2020", "source-free"),
     "tent": ("Wang et al., Tent, ICLR 2021", "source-free"),
     "fine_tune": ("", "target labels"),
+    "dann_then_fine_tune": ("", "target labels"),
 }
 # Legal settings of `PAPERS`.
 SETTINGS = (

@@ -16,6 +16,7 @@ from common.experiment.reporting.cell import (
 )
 from common.experiment.reporting.choice import write_choices
 from common.experiment.reporting.grouping import BASELINES
+from common.experiment.reporting.label_budget import write_label_budgets
 from common.experiment.reporting.protocol import (
     describe_protocol,
     differing_settings,
@@ -128,7 +129,9 @@ def _section(
     for name, figure in task["figures"].items():
         if "file" in figure:
             shown.append(["", f"![{name}]({figure['file']})", "", escape(figure["reading"])])
-    lines = [*(shown[0] if shown else []), "", *write_ranking(sections["last"])]
+    lines = [*(shown[0] if shown else []), "", *write_label_budgets(task["labels"])]
+    # Rows of many numbers of labels have no one order.
+    lines += [] if task["labels"] else write_ranking(sections["last"])
     for selection, rows in sections.items():
         lines += _selection_section(selection, rows)
     lines += ["", *LEGEND, ""]
