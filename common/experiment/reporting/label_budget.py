@@ -85,8 +85,9 @@ def _budget_of(runs: RunsBySeed) -> tuple[float, bool]:
         return 0.0, False
     if settings.get(KEY):
         return float(settings[KEY]), False
-    seen, classes = (first.result.get(key) for key in ("target_labels_seen", "classes"))
-    count = seen / len(classes) if is_number(seen) and classes else 0.0
+    seen = first.result.get("target_labels_seen")
+    classes = part_of(first.result, "classes", list)
+    count = float(seen or 0) / len(classes) if is_number(seen) and classes else 0.0
     return round(count, 1), True
 
 
