@@ -69,6 +69,10 @@ def get_config() -> Any:
     # Labelled examples of each class that rows with target_labelled have; 0: the whole training
     # split's. A step sees 16 of them, each class equally often, unless batch_sizes says otherwise
     config.data.target_labels_per_class = 0
+    # Labelled examples, the target's where there are some, are cut into `folds`, of which number
+    # `fold` is held out and scored; `sweep --cross_validation=K` trains all K. None: none is
+    config.data.folds = 0
+    config.data.fold = placeholder(int)
     config.data.augment = ConfigDict()  # {name: options}, see docs/data.md; every row alike
     config.data.strong_augment = ConfigDict()  # for methods that need strong_image
     # Domains that are read from files:

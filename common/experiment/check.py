@@ -37,7 +37,7 @@ LEAST = {
     **{"runtime.evaluation_batch_size": 1, "runtime.devices": 0, "runtime.stream_threads": 1},
     **{"runtime.resident_bytes": 0, "runtime.stream_bytes": 1},
     **{"data.size": 0, "data.channels": 0, "data.num_features": 0},
-    **{"data.target_labels_per_class": 0},
+    **{"data.target_labels_per_class": 0, "data.folds": 0},
 }
 NOT_NEGATIVE = (
     *("learning_rate", "epsilon", "weight_decay", "gamma", "power", "clip_norm", "max_norm"),

@@ -84,6 +84,7 @@ def _leave_out_unused_labels(config: Any, defaults: Any) -> None:
     if "target_labelled" not in config.domains:
         key = "target_labels_per_class"
         config.data[key] = defaults.data[key]
+        config.data.folds, config.data.fold = defaults.data.folds, None
         if "target_labelled" in config.data.batch_sizes:
             del config.data.batch_sizes["target_labelled"]
 

@@ -8,6 +8,7 @@ from typing import Any
 from common.experiment.folder import as_json
 from common.experiment.reporting.across import compare_across
 from common.experiment.reporting.choice import choose_settings
+from common.experiment.reporting.fold_section import describe_folds
 from common.experiment.reporting.grouping import (
     differing_keys,
     group_by_task,
@@ -110,6 +111,7 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
             "unlabelled": unlabelled,
             "across": [entry for entry in across if entry is not None],
             "choices": choices,
+            "cross_validation": describe_folds(runs),
             "published": published,
             "incomplete": list_state("incomplete"),
             "failed": list_state("failed"),
