@@ -56,3 +56,16 @@ class CNN(nn.Module):
             remat=self.remat,
             name="dense",
         )(value, mode=mode)
+
+
+def stages(extractor: CNN) -> tuple[str, ...]:
+    """Lists the stages: the convolution, then each dense layer.
+
+    Args:
+        extractor: The network.
+
+    Returns:
+        Full-match patterns of the paths of each stage's parameters, the first stage first.
+    """
+    dense = (rf"dense/(dense|normalization)_{index}/.*" for index in range(len(extractor.hidden)))
+    return ("(convolution|normalization)/.*", *dense)

@@ -16,6 +16,7 @@ from flax.linen.dtypes import promote_dtype
 from jax import lax
 from jaxtyping import Array, Float
 
+from common.legal import check_count
 from common.models.mode import computation_type
 
 PADDINGS = ("SAME", "VALID")
@@ -25,7 +26,7 @@ def convolve_native(
     images: Float[Array, "batch height width channel"],
     kernel: Float[Array, "kernel_height kernel_width channel output"],
     stride: int,
-    padding: str,
+    padding: str | int,
 ) -> Float[Array, "batch rows columns output"]:
     """Convolves with XLA's own operation.
 
@@ -33,13 +34,17 @@ def convolve_native(
         images: Pictures.
         kernel: Weights.
         stride: Pixels between two outputs, the same in both axes.
-        padding: `SAME` or `VALID`.
+        padding: `SAME`, `VALID`, or pixels of zeros on every side.
 
     Returns:
         The feature maps, without bias.
     """
     return lax.conv_general_dilated(
-        images, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        images,
+        kernel,
+        (stride, stride),
+        _pads(images.shape, kernel.shape[:2], stride, padding),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
 
 
@@ -47,7 +52,7 @@ def convolve_patches(
     images: Float[Array, "batch height width channel"],
     kernel: Float[Array, "kernel_height kernel_width channel output"],
     stride: int,
-    padding: str,
+    padding: str | int,
 ) -> Float[Array, "batch rows columns output"]:
     """Convolves as one matrix product over shifted copies of the pictures.
 
@@ -55,16 +60,14 @@ def convolve_patches(
         images: Pictures.
         kernel: Weights.
         stride: Pixels between two outputs, the same in both axes.
-        padding: `SAME` or `VALID`.
+        padding: `SAME`, `VALID`, or pixels of zeros on every side.
 
     Returns:
         The feature maps, without bias; equal to `convolve_native` up to rounding.
     """
-    batch, height, width, _ = images.shape
+    batch = images.shape[0]
     kernel_height, kernel_width, _, output = kernel.shape
-    pads = lax.padtype_to_pads(
-        (height, width), (kernel_height, kernel_width), (stride, stride), padding
-    )
+    pads = _pads(images.shape, kernel.shape[:2], stride, padding)
     padded = jnp.pad(images, ((0, 0), *pads, (0, 0)))
     patches = jnp.concatenate(_shifted(padded, kernel_height, kernel_width, stride), axis=-1)
     rows, columns = patches.shape[1:3]
@@ -73,7 +76,7 @@ def convolve_patches(
 
 
 def max_pool_native(
-    images: Float[Array, "batch height width channel"], window: int, stride: int, padding: str
+    images: Float[Array, "batch height width channel"], window: int, stride: int, padding: str | int
 ) -> Float[Array, "batch rows columns channel"]:
     """Takes the maximum over windows by XLA's own operation.
 
@@ -81,16 +84,18 @@ def max_pool_native(
         images: Feature maps.
         window: Side of the square window in pixels.
         stride: Pixels between two windows, the same in both axes.
-        padding: `SAME` or `VALID`, which leaves out a remainder at the lower right.
+        padding: `SAME`, `VALID`, or pixels on every side; the last two leave out a remainder at
+            the lower right.
 
     Returns:
         The pooled maps.
     """
-    return nn.max_pool(images, (window, window), (stride, stride), padding)
+    pads = _pads(images.shape, (window, window), stride, padding)
+    return nn.max_pool(images, (window, window), (stride, stride), pads)
 
 
 def max_pool_slices(
-    images: Float[Array, "batch height width channel"], window: int, stride: int, padding: str
+    images: Float[Array, "batch height width channel"], window: int, stride: int, padding: str | int
 ) -> Float[Array, "batch rows columns channel"]:
     """Takes the maximum over windows as one over shifted copies of the maps.
 
@@ -98,23 +103,33 @@ def max_pool_slices(
         images: Feature maps.
         window: Side of the square window in pixels.
         stride: Pixels between two windows, the same in both axes.
-        padding: `SAME` or `VALID`, which leaves out a remainder at the lower right.
+        padding: `SAME`, `VALID`, or pixels on every side; the last two leave out a remainder at
+            the lower right.
 
     Returns:
         The pooled maps. Where a window holds its maximum more than once the gradient goes to the
         first place, as in `max_pool_native`.
     """
     batch, height, width, channel = images.shape
-    if stride == window and padding == "VALID":
+    if stride == window and padding in ("VALID", 0):
         # Windows that do not overlap are blocks: a reshape is faster than copies.
         rows, columns = height // window, width // window
         kept = images[:, : rows * window, : columns * window]
         kept = kept.reshape(batch, rows, window, columns, window, channel)
         kept = _largest([kept[:, :, :, :, column] for column in range(window)])
         return _largest([kept[:, :, row] for row in range(window)])
-    pads = lax.padtype_to_pads((height, width), (window, window), (stride, stride), padding)
+    pads = _pads(images.shape, (window, window), stride, padding)
     padded = jnp.pad(images, ((0, 0), *pads, (0, 0)), constant_values=-jnp.inf)
     return _largest(_shifted(padded, window, window, stride))
+
+
+def _pads(
+    shape: tuple[int, ...], window: tuple[int, ...], stride: int, padding: str | int
+) -> list[tuple[int, int]]:
+    """Counts the pixels before and after each of the two axes of maps."""
+    if isinstance(padding, int):
+        return [(padding, padding)] * 2
+    return list(lax.padtype_to_pads(shape[1:3], window, (stride, stride), padding))
 
 
 def _largest(values: list[Array]) -> Array:
@@ -179,7 +194,7 @@ def convolve(
     images: Float[Array, "batch height width channel"],
     kernel: Float[Array, "kernel_height kernel_width channel output"],
     stride: int = 1,
-    padding: str = "SAME",
+    padding: str | int = "SAME",
 ) -> Float[Array, "batch rows columns output"]:
     """Convolves in the form that suits the platform the program is lowered for.
 
@@ -187,13 +202,14 @@ def convolve(
         images: Pictures.
         kernel: Weights.
         stride: Pixels between two outputs, the same in both axes.
-        padding: `SAME` or `VALID`.
+        padding: `SAME`, `VALID`, or pixels of zeros on every side.
 
     Returns:
         The feature maps, without bias.
 
     Raises:
-        ValueError: The padding is another word, or the pictures are smaller than the kernel.
+        ValueError: The padding is another word or negative, or the pictures are smaller than the
+            kernel.
     """
     _check_window(images.shape, kernel.shape[:2], padding)
     return _by_platform(
@@ -206,7 +222,7 @@ def max_pool(
     images: Float[Array, "batch height width channel"],
     window: int = 2,
     stride: int = 2,
-    padding: str = "VALID",
+    padding: str | int = "VALID",
 ) -> Float[Array, "batch rows columns channel"]:
     """Takes the maximum over windows in the form that suits the platform.
 
@@ -214,13 +230,14 @@ def max_pool(
         images: Feature maps.
         window: Side of the square window in pixels.
         stride: Pixels between two windows, the same in both axes.
-        padding: `SAME` or `VALID`.
+        padding: `SAME`, `VALID`, or pixels of zeros on every side.
 
     Returns:
         The pooled maps.
 
     Raises:
-        ValueError: The padding is another word, or the maps are smaller than the window.
+        ValueError: The padding is another word or negative, or the maps are smaller than the
+            window.
     """
     _check_window(images.shape, (window, window), padding)
     return _by_platform(
@@ -229,11 +246,18 @@ def max_pool(
     )(images)
 
 
-def _check_window(shape: tuple[int, ...], window: tuple[int, ...], padding: str) -> None:
-    if padding not in PADDINGS:
-        raise ValueError(f"padding is {padding!r}; legal are {', '.join(PADDINGS)}")
+def _check_window(shape: tuple[int, ...], window: tuple[int, ...], padding: str | int) -> None:
+    if isinstance(padding, int):
+        check_count("padding", padding, 0)
+        around = 2 * padding
+    elif padding not in PADDINGS:
+        raise ValueError(
+            f"padding is {padding!r}; legal are {', '.join(PADDINGS)} and whole numbers"
+        )
+    else:
+        around = 0
     _, height, width, _ = shape
-    if padding == "VALID" and (height < window[0] or width < window[1]):
+    if padding != "SAME" and (height + around < window[0] or width + around < window[1]):
         raise ValueError(
             f"a window of {window[0]} by {window[1]} pixels does not fit into maps of {height} by "
             f"{width}: the pictures are too small for this network; choose another "
@@ -248,7 +272,7 @@ class Convolution(nn.Module):
         features: Number of output channels.
         window: Side of the square kernel in pixels.
         stride: Pixels between two outputs.
-        padding: `SAME` or `VALID`.
+        padding: `SAME`, `VALID`, or pixels of zeros on every side.
         use_bias: Whether a bias is added.
         kernel_init: Initializer of the kernel.
         dtype: A name of `mode.DTYPES`.
@@ -257,7 +281,7 @@ class Convolution(nn.Module):
     features: int
     window: int
     stride: int = 1
-    padding: str = "SAME"
+    padding: str | int = "SAME"
     use_bias: bool = True
     kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
     dtype: str = "float32"

@@ -55,3 +55,16 @@ class LeNet(nn.Module):
             value = run_stage(self, stage, value, remat=self.remat)
             self.sow("layers", f"stage_{index}", value)
         return value.reshape(value.shape[0], -1)
+
+
+def stages(extractor: LeNet) -> tuple[str, ...]:
+    """Lists the stages: the two convolutions.
+
+    Args:
+        extractor: The network.
+
+    Returns:
+        Full-match patterns of the paths of each stage's parameters, the first stage first.
+    """
+    del extractor
+    return tuple(rf"(convolution|normalization)_{index}/.*" for index in range(2))

@@ -69,6 +69,19 @@ class MLP(nn.Module):
         return value
 
 
+def stages(extractor: MLP) -> tuple[str, ...]:
+    """Lists the stages: the layers.
+
+    Args:
+        extractor: The network.
+
+    Returns:
+        Full-match patterns of the paths of each stage's parameters, the first stage first.
+    """
+    count = len(extractor.hidden)
+    return tuple(rf"(dense|normalization)_{index}/.*" for index in range(count))
+
+
 class TaskHead(nn.Module):
     """Turns features into class logits.
 

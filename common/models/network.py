@@ -6,21 +6,59 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.legal import check_count, check_keys, check_name, check_number
-from common.models.cnn import CNN
-from common.models.lenet import LeNet
-from common.models.mlp import ACTIVATIONS, KERNEL_INITIALIZERS, MLP, TaskHead
+from common.models import cifar_resnet, cnn, lenet, mlp, resnet, svhn_net, vgg, vit
+from common.models.input_statistics import INPUT_STATISTICS
+from common.models.mlp import ACTIVATIONS, KERNEL_INITIALIZERS, TaskHead
 from common.models.mode import DTYPES
 from common.models.normalization import LAYER_OF_POLICY, Network
-from common.models.svhn_net import SVHNNet
+from common.models.resampling import CUBICS
 
-FEATURE_EXTRACTORS = {"mlp": MLP, "lenet": LeNet, "cnn": CNN, "svhn_net": SVHNNet}
+# These begin with a convolution or with patches; the others also take vectors.
+OF_PICTURES = {
+    "lenet": lenet.LeNet,
+    "cnn": cnn.CNN,
+    "svhn_net": svhn_net.SVHNNet,
+    "cifar_resnet20": cifar_resnet.CifarResNet20,
+    "cifar_resnet32": cifar_resnet.CifarResNet32,
+    "cifar_resnet44": cifar_resnet.CifarResNet44,
+    "cifar_resnet56": cifar_resnet.CifarResNet56,
+    "resnet18": resnet.ResNet18,
+    "resnet34": resnet.ResNet34,
+    "resnet50": resnet.ResNet50,
+    "resnet101": resnet.ResNet101,
+    "vgg16": vgg.VGG16,
+    "vit_s16": vit.ViTS16,
+    "vit_b16": vit.ViTB16,
+}
+FEATURE_EXTRACTORS = {
+    "mlp": mlp.MLP,
+    **OF_PICTURES,
+}
 
-# These begin with a convolution; the others also take vectors.
-OF_PICTURES = ("cnn", "lenet", "svhn_net")
+# Of each extractor: `(extractor) -> patterns` of its stages, as `stages_of` returns them.
+STAGES = {
+    "mlp": mlp.stages,
+    "lenet": lenet.stages,
+    "cnn": cnn.stages,
+    "svhn_net": svhn_net.stages,
+    **dict.fromkeys([f"cifar_resnet{depth}" for depth in (20, 32, 44, 56)], cifar_resnet.stages),
+    **dict.fromkeys([f"resnet{depth}" for depth in (18, 34, 50, 101)], resnet.stages),
+    "vgg16": vgg.stages,
+    **dict.fromkeys(["vit_s16", "vit_b16"], vit.stages),
+}
 
 # What the config sets for all modules alike, or the task.
 _NOT_OPTIONS = {"parent", "name", "normalization", "num_classes", "dtype", "remat"}
-_NAMES = {"activation": ACTIVATIONS, "kernel_init": KERNEL_INITIALIZERS}
+_NAMES = {
+    "activation": ACTIVATIONS,
+    "kernel_init": KERNEL_INITIALIZERS,
+    "input_statistics": INPUT_STATISTICS,
+    "gelu": vit.GELUS,
+    "features": vit.FEATURES,
+    "resampling": CUBICS,
+}
+_COUNTS = ("hidden", "channels", "blocks", "width", "groups", "heads", "patch", "pooled")
+_COUNTS += ("picture_size",)
 
 
 def make_network(config: Mapping[str, Any], num_classes: int) -> Network:
@@ -41,19 +79,55 @@ def make_network(config: Mapping[str, Any], num_classes: int) -> Network:
     check_name("config.model.name", name, FEATURE_EXTRACTORS)
     check_name("config.model.normalization", policy, LAYER_OF_POLICY)
     check_name("config.model.dtype", config["dtype"], DTYPES)
-    extractor = FEATURE_EXTRACTORS[name]
-    options = _attributes("config.model.options", config["options"], extractor)
     head = _attributes("config.model.task_head", config["task_head"], TaskHead)
     return Network(
-        extractor(
+        make_extractor(
+            name,
+            config["options"],
             normalization=LAYER_OF_POLICY[policy],
             dtype=config["dtype"],
             remat=config["remat"],
-            **options,
         ),
         TaskHead(num_classes=num_classes, dtype=config["dtype"], **head),
         policy,
     )
+
+
+def make_extractor(name: str, options: Mapping[str, Any], **common: Any) -> Any:
+    """Builds a feature extractor.
+
+    Args:
+        name: A key of `FEATURE_EXTRACTORS`.
+        options: `config.model.options`.
+        **common: Attributes that the config sets for all extractors alike.
+
+    Returns:
+        The module.
+
+    Raises:
+        ValueError: An unknown extractor or option.
+    """
+    check_name("config.model.name", name, FEATURE_EXTRACTORS)
+    extractor = FEATURE_EXTRACTORS[name]
+    return extractor(**common, **_attributes("config.model.options", options, extractor))
+
+
+def stages_of(name: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Lists the stages of a feature extractor in the order in which pictures pass through them.
+
+    Args:
+        name: A key of `FEATURE_EXTRACTORS`.
+        options: `config.model.options`.
+
+    Returns:
+        Full-match patterns of parameter paths, the first stage first. Each parameter of the
+        extractor matches exactly one.
+
+    Raises:
+        ValueError: An unknown extractor or option.
+    """
+    own = STAGES[name](make_extractor(name, options))
+    return tuple(f"feature_extractor/(?:{pattern})" for pattern in own)
 
 
 def _attributes(key: str, options: Mapping[str, Any], module: type) -> dict[str, Any]:
@@ -78,6 +152,8 @@ def _checked(key: str, name: str, value: Any) -> Any:
         check_name(key, value, _NAMES[name])
     elif name == "dropout":
         check_number(key, value, below=1.0)
-    elif name in ("hidden", "channels"):
+    elif name in _COUNTS:
         check_count(key, value)
+    elif name == "layer_norm_epsilon":
+        check_number(key, value)
     return value

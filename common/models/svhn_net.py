@@ -77,3 +77,16 @@ class SVHNNet(nn.Module):
             value = run_stage(self, stage, value, remat=self.remat)
             self.sow("layers", f"stage_{index}", value)
         return value.reshape(value.shape[0], -1)
+
+
+def stages(extractor: SVHNNet) -> tuple[str, ...]:
+    """Lists the stages: the convolutions.
+
+    Args:
+        extractor: The network.
+
+    Returns:
+        Full-match patterns of the paths of each stage's parameters, the first stage first.
+    """
+    count = len(extractor.channels)
+    return tuple(rf"(convolution|normalization)_{index}/.*" for index in range(count))
