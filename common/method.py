@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, ArrayLike, Bool, Float, Key
 
 Variables = Mapping[str, Any]
 Batch = Mapping[str, Mapping[str, Array]]
@@ -19,6 +19,7 @@ HParams = Mapping[str, Array]
 
 LABELLED = ("source", "target_labelled")
 UNLABELLED = ("target",)
+CACHE = "cache"
 FIELDS = ("image", "strong_image", "label", "index", "domain")
 
 
@@ -41,7 +42,8 @@ class Aux(NamedTuple):
 
     Attributes:
         batch_stats: The running statistics after this forward pass.
-        method_state: The arrays of the method that are neither trained nor statistics.
+        method_state: The arrays of the method that are neither trained nor statistics. What stands
+            in it under `CACHE` only training reads: it is not kept with the chosen weights.
         metrics: Scalars to record, without the prefix `train/`.
     """
 
@@ -65,6 +67,21 @@ class Phase(NamedTuple):
     repeat: int = 1
 
 
+class Group(NamedTuple):
+    """Parameters that a method trains at a rate of their own, or only later.
+
+    Attributes:
+        pattern: Full-match pattern of their paths; of several groups the first that matches counts.
+        factor: `hparams -> factor` of the learning rate, beside those of `config.optimizer.groups`.
+        start: Share of the run before which they do not change by a bit; their optimizer state
+            begins there.
+    """
+
+    pattern: str
+    factor: Callable[[HParams], Any] = lambda hparams: 1.0
+    start: float = 0.0
+
+
 class Method(NamedTuple):
     """A whole method.
 
@@ -82,6 +99,7 @@ class Method(NamedTuple):
         refresh_every: Steps between two refreshes; the first is before step 0.
         trains: Full-match pattern of the paths of the parameters that may change, beside what
             `config.optimizer.freeze` says; "" for a method that changes none.
+        groups: Rates and starts of some of these parameters.
     """
 
     init: Callable[..., dict[str, Any]]
@@ -91,6 +109,7 @@ class Method(NamedTuple):
     refresh: Callable[..., Any] | None = None
     refresh_every: int = 0
     trains: str = ".*"
+    groups: tuple[Group, ...] = ()
 
 
 class View(NamedTuple):
@@ -140,6 +159,19 @@ class Alignment(NamedTuple):
     refresh: Callable[[Any, Any, HParams], Any] | None = None
     refresh_every: int = 0
     needs_average: bool = False
+
+
+def has_started(start: float, progress: Float[ArrayLike, ""]) -> Bool[ArrayLike, ""]:
+    """Says whether a run has come to a share of its length.
+
+    Args:
+        start: The share.
+        progress: Fraction of the run, in [0, 1].
+
+    Returns:
+        True from the share on; rounding of either does not matter.
+    """
+    return progress >= start * (1 - 1e-6)
 
 
 def fold_in_name(key: Key[Array, ""], name: str) -> Key[Array, ""]:

@@ -142,10 +142,23 @@ METHODS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "tent": (("target",), {}),
 }
 
+FREEZING = {
+    "freeze": "none",  # none | all_but_head | last_<k>_stages, which are trained, and the head
+    # Share of the run until which stages are frozen, and then are trained one after the other from
+    # the head downwards; 0: all from the start
+    "unfreeze_until": 0.0,
+    "layer_decay": 1.0,  # of the rate, from each stage to the one below it
+    "frozen_statistics": "kept",  # kept | updated: of batch normalisations that are frozen
+    "cache_features": True,  # of a wholly frozen extractor, without augmentation
+}
+
 # Rows of fine-tuning: labelled target examples alone, from the weights of another run or of a file.
 # What stands at config.transfer; the run that they start from unless the config names another.
 TRANSFER: dict[str, tuple[dict[str, Any], str]] = {
-    "fine_tune": ({}, "source_only"),
+    "fine_tune": (FREEZING, "source_only"),
+    "linear_probe": ({**FREEZING, "freeze": "all_but_head"}, "source_only"),
+    "lp_ft": (FREEZING, "linear_probe"),
+    "gradual_unfreezing": ({**FREEZING, "unfreeze_until": 0.5}, "source_only"),
 }
 
 # The options of each regulariser of fine-tuning, at config.regularization; rows join them by "+".
@@ -190,6 +203,9 @@ PAPERS = {
     "shot": ("Liang et al., SHOT, ICML 2020", "source-free"),
     "tent": ("Wang et al., Tent, ICLR 2021", "source-free"),
     "fine_tune": ("", "target labels"),
+    "linear_probe": ("Alain and Bengio, Linear Probes, ICLR workshops 2017", "target labels"),
+    "lp_ft": ("Kumar et al., Fine-Tuning can Distort, ICLR 2022", "target labels"),
+    "gradual_unfreezing": ("Howard and Ruder, ULMFiT, ACL 2018", "target labels"),
 }
 # Legal settings of `PAPERS`.
 SETTINGS = (
@@ -325,8 +341,12 @@ def check_method(config: Any) -> None:
     elif _is_fine_tuning(config.method):
         is_true = (config.package, config.domains) == ("finetune", (LABELLED,))
         names = config.method.split("+")
+        row = config.method if config.method in TRANSFER else "fine_tune"
         own = set() if config.method in TRANSFER else set(names)
         is_true = is_true and set(config.regularization) == own
+        is_true = is_true and set(config.transfer) == set(TRANSFER[row][0])
+        if row == "linear_probe":
+            is_true = is_true and config.transfer.freeze == TRANSFER[row][0]["freeze"]
     else:
         terms = {TERMS[name][0] for name in _split_row(config.method) if name in TERMS}
         is_true = config.package == "dann" and terms == set(config.alignment)

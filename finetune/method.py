@@ -8,6 +8,8 @@ from typing import Any
 from common.method import Method
 from common.models.network import make_network
 from common.training.objective import make_objective
+from finetune.feature_cache import cache_features, without_extractor
+from finetune.freezing import make_plan
 
 
 def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
@@ -16,7 +18,7 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
     `config.domains` says what it trains on: `("source",)` is `source_only`,
     `("source", "target")` lets target pictures pass through the batch statistics and nothing else
     (`statistics_only`), `("target_labelled",)` is `train_on_target`. Continuing from a checkpoint
-    is `config.init_from`, freezing is `config.optimizer.freeze`.
+    is `config.init_from`; what of it is trained, and how fast, is `config.transfer`.
 
     Args:
         config: The resolved config.
@@ -26,7 +28,12 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
         The method.
 
     Raises:
-        ValueError: A model, policy or domain that does not exist.
+        ValueError: A model, policy, domain or option that does not exist.
     """
-    network = make_network(config["model"], num_classes)
-    return make_objective(network, tuple(config["domains"]), {}, "finetune")
+    plan, domains = make_plan(config), tuple(config["domains"])
+    network = make_network(config["model"], num_classes)._replace(evaluates=plan.evaluates)
+    method = make_objective(network, domains, {}, "finetune")
+    if plan.caches:
+        on_features = make_objective(without_extractor(network), domains, {}, "finetune")
+        method = cache_features(method, on_features)
+    return method._replace(trains=plan.trains, groups=plan.groups)

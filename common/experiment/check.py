@@ -96,7 +96,7 @@ def check_population(configs: Sequence[Config], make_method: MakeMethod) -> None
             config["runtime"]["parallel"],
         )
         params = _shapes_of(methods[0], config, task)
-        make_optimizer(config["optimizer"], params, methods[0].trains)
+        make_optimizer(config["optimizer"], params, methods[0].trains, methods[0].groups)
         for own in configs:
             check_parent(own, params)
 

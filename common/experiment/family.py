@@ -26,7 +26,7 @@ def resolve_family(
 
     `config.init_from.method` names the parent's row. The parent is the same config turned into
     that row, with `config.init_from.overrides` applied and no parent but the row's own, which is
-    resolved in the same way; seed, data, model, optimizer, length and runtime are the child's. A
+    resolved in the same way; `config.transfer` is that row's, whatever the child's is; seed, data, model, optimizer, length and runtime are the child's. A
     parent without labelled target examples is the same whatever their number. The child names it
     by its run id, not by a path. `config.init_from.weights` is where the first of them starts.
 
@@ -74,8 +74,10 @@ def _resolve(
         parent.init_from[name] = config.init_from[name]
     try:
         catalogue.set_method(parent, method)
-        # The row's own options, as far as the command line changes them.
-        own = {path: new for path, new in changes.items() if not path.startswith("init_from.")}
+        # The row's own options, as far as the command line changes them; what is fine-tuned of a
+        # network is a matter of each run.
+        of_child = ("init_from.", "transfer.")
+        own = {path: new for path, new in changes.items() if not path.startswith(of_child)}
         folder.change(parent, own)
         _override(parent, config.init_from.overrides.to_dict())
         _leave_out_unused_labels(parent, defaults)

@@ -15,6 +15,19 @@ from common.training.parallel import draw_rows
 DTYPES = ("float32", "bfloat16")
 
 
+def nowhere(path: str) -> bool:
+    """Says of every path that nothing there is evaluated.
+
+    Args:
+        path: Not used.
+
+    Returns:
+        False.
+    """
+    del path
+    return False
+
+
 class Mode(NamedTuple):
     """Dropout and batch statistics are switched apart: a frozen statistic may train with dropout.
 
@@ -24,11 +37,14 @@ class Mode(NamedTuple):
             instead of using what it keeps.
         is_split: Whether the rows at hand are those of one of several copies of the program, so
             that masks and batch statistics are to be those of the rows of all copies.
+        evaluates: `(path of a batch normalisation) -> whether` it uses what it keeps all the same;
+            a traced value where that changes with the progress of the run.
     """
 
     dropout: bool
     batch_statistics: bool
     is_split: bool = False
+    evaluates: Callable[[str], bool | Array] = nowhere
 
 
 TRAINING = Mode(dropout=True, batch_statistics=True)

@@ -12,18 +12,21 @@ comparison:
 - `frozen`: every pass uses the statistics that were loaded with the weights and leaves them alone.
 - `group`: group normalisation; there is no statistic, and no domain influences another.
 - `none`: no normalisation layer.
+
+Whatever the policy, `Network.evaluates` may name layers that are evaluated while others train: they
+use their running statistics and keep them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import traverse_util
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, ArrayLike, Float, Key
 
 from common.method import Outputs, Variables, fold_in_name
 from common.models.mode import EVALUATION, TRAINING, Mode, computation_type
@@ -42,6 +45,9 @@ LAYER_OF_POLICY = {
 STATISTIC_OF_DOMAIN = {"source": "source", "target": "target", "target_labelled": "target"}
 
 ROOTS = ("feature_extractor", "task_head")
+
+# Of a batch normalisation, below the path of its layer.
+PARAMETERS = ("BatchNorm_0/scale", "BatchNorm_0/bias")
 
 # Weight of the past in the running statistics of every network.
 MOMENTUM = 0.9
@@ -68,7 +74,7 @@ class Normalization(nn.Module):
 
         Args:
             maps: Activations, channels last.
-            mode: `batch_statistics` and `is_split` are read.
+            mode: `batch_statistics`, `is_split` and `evaluates` are read.
 
         Returns:
             Activations of the same shape.
@@ -78,13 +84,19 @@ class Normalization(nn.Module):
         """
         dtype = computation_type(self.dtype)
         if self.layer == "batch":
-            return nn.BatchNorm(
-                use_running_average=not mode.batch_statistics,
+            layer = nn.BatchNorm(
                 momentum=self.momentum,
                 dtype=dtype,
                 # Without the axis each copy under pmap would normalise by its own rows.
                 axis_name=REPLICA if mode.batch_statistics and mode.is_split else None,
-            )(maps)
+            )
+            is_evaluated = not mode.batch_statistics or mode.evaluates("/".join(self.path))
+            if isinstance(is_evaluated, bool):
+                return layer(maps, use_running_average=is_evaluated)
+            # The program does not know which of them it will be.
+            evaluated = layer(maps, use_running_average=True)
+            trained = layer(maps, use_running_average=False)
+            return jnp.where(is_evaluated, evaluated, trained)
         if self.layer == "group":
             if maps.shape[-1] % self.groups:
                 raise ValueError(
@@ -103,11 +115,15 @@ class Network(NamedTuple):
         feature_extractor: `(images, *, mode) -> features`.
         task_head: `(features, *, mode) -> logits`.
         policy: A key of `LAYER_OF_POLICY`.
+        evaluates: None, or `(path, progress) -> whether` a batch normalisation at that path is
+            evaluated during training, True, False or traced; and of a root's own path whether all
+            of it is, so that it drops no unit either.
     """
 
     feature_extractor: nn.Module
     task_head: nn.Module
     policy: str
+    evaluates: Callable[[str, Float[ArrayLike, ""]], bool | Array] | None = None
 
 
 def _apply(
@@ -119,6 +135,7 @@ def _apply(
     mode: Mode,
     key: Key[Array, ""] | None,
     layers: Sequence[str],
+    progress: Float[ArrayLike, ""] = 1.0,
 ) -> tuple[Outputs, dict[str, Any]]:
     """Runs the feature extractor and the head once over one array of pictures.
 
@@ -134,7 +151,13 @@ def _apply(
         if root in batch_stats:
             variables["batch_stats"] = batch_stats[root]
         rngs = {} if key is None else {"dropout": fold_in_name(key, root)}
-        value, collections = module.apply(variables, value, mode=mode, rngs=rngs, mutable=mutable)
+        value, collections = module.apply(
+            variables,
+            value,
+            mode=_mode_of(network, root, mode, progress),
+            rngs=rngs,
+            mutable=mutable,
+        )
         if root == "feature_extractor":
             features = value
         sown: dict[str, Any] = traverse_util.flatten_dict(collections.get("layers", {}), sep="/")
@@ -150,6 +173,36 @@ def _apply(
     return jax.tree.map(
         lambda array: array.astype(jnp.promote_types(array.dtype, jnp.float32)), outputs
     ), stats
+
+
+def _mode_of(network: Network, root: str, mode: Mode, progress: Float[ArrayLike, ""]) -> Mode:
+    """Returns the mode of a root, parts of which may be evaluated while others train."""
+    evaluates = network.evaluates
+    if evaluates is None or mode == EVALUATION:
+        return mode
+    return mode._replace(
+        dropout=mode.dropout and evaluates(root, progress) is not True,
+        evaluates=lambda path: evaluates(f"{root}/{path}", progress),
+    )
+
+
+def _keep(network: Network, before: Any, after: Any, progress: Float[ArrayLike, ""]) -> Any:
+    """Puts back the statistics of the layers that are evaluated."""
+    evaluates = network.evaluates
+    if evaluates is None:
+        return after
+    if network.policy == "per_domain":
+        joint = network._replace(policy="joint")
+        return {name: _keep(joint, before[name], own, progress) for name, own in after.items()}
+
+    def choose(keys, old, new):
+        # Below a layer stand the name of Flax's own and that of the statistic.
+        is_kept = evaluates("/".join(key.key for key in keys[:-2]), progress)
+        if isinstance(is_kept, bool):
+            return old if is_kept else new
+        return jnp.where(is_kept, old, new)
+
+    return jax.tree.map_with_path(choose, before, after)
 
 
 def initialize(
@@ -186,6 +239,7 @@ def forward(
     *,
     key: Key[Array, ""],
     layers: Sequence[str] = (),
+    progress: Float[ArrayLike, ""] = 1.0,
 ) -> tuple[dict[str, Outputs], Any]:
     """Runs the network in training mode over every domain of a batch.
 
@@ -196,6 +250,7 @@ def forward(
         key: Source of dropout masks; each domain folds in its own name, except under `joint`,
             where one mask covers all domains.
         layers: Names of inner activations to return.
+        progress: Fraction of the run, in [0, 1], which `network.evaluates` takes.
 
     Returns:
         Outputs by domain, and the updated running statistics.
@@ -205,7 +260,13 @@ def forward(
 
     def run(pictures, batch_stats, key):
         def apply(params, pictures, mode):
-            return _apply(network, params, batch_stats, pictures, mode=mode, key=key, layers=layers)
+            return _apply(
+                *(network, params, batch_stats, pictures),
+                mode=mode,
+                key=key,
+                layers=layers,
+                progress=progress,
+            )
 
         copies = num_replicas()
         if copies == 1 or pictures.shape[0] % copies:
@@ -221,7 +282,7 @@ def forward(
             part = slice(start, start + pictures.shape[0])
             outputs[domain] = jax.tree.map(lambda array, part=part: array[part], together)
             start = part.stop
-        return outputs, stats
+        return outputs, _keep(network, batch_stats, stats, progress)
 
     outputs, updates = {}, {}
     for domain, pictures in images.items():
@@ -237,8 +298,8 @@ def forward(
             merged[statistic] = _average(
                 [updates[name] for name in images if STATISTIC_OF_DOMAIN[name] == statistic]
             )
-        return outputs, merged
-    return outputs, _average(list(updates.values()))
+        return outputs, _keep(network, batch_stats, merged, progress)
+    return outputs, _keep(network, batch_stats, _average(list(updates.values())), progress)
 
 
 def exact_statistics(

@@ -122,12 +122,15 @@ def make_objective(
 
     def loss(variables, batch: Batch, *, key, progress, hparams):
         images = {domain: batch[domain]["image"] for domain in needs}
-        outputs, batch_stats = forward(network, variables, images, key=fold_in_name(key, "dropout"))
+        outputs, batch_stats = forward(
+            network, variables, images, key=fold_in_name(key, "dropout"), progress=progress
+        )
 
         def forward_more(images, domain):
-            return forward(
-                network, variables, {domain: images}, key=fold_in_name(key, "forward_more")
-            )[0][domain]
+            own = fold_in_name(key, "forward_more")
+            return forward(network, variables, {domain: images}, key=own, progress=progress)[0][
+                domain
+            ]
 
         def average(images, domain):
             return jax.lax.stop_gradient(predict(network, variables["ema"], images, domain))

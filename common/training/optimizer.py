@@ -1,76 +1,29 @@
 """From a config to Optax updates: what is trained, how fast, and how clipped.
 
 Each parameter root has an optimizer state and a clip norm of its own, so that a discriminator's
-gradient cannot shrink the task head's step. The norm of each unit's incoming weights can be limited
-after every update. The transformation is rebuilt inside the step from
+gradient cannot shrink the task head's step; what of a root is trained only from some share of the
+run on has a state that begins there. The norm of each unit's incoming weights can be limited after
+every update. The transformation is rebuilt inside the step from
 traced values, so rates and decays may differ between the members of a population.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import traverse_util
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
 from common.legal import check_name
-from common.method import HParams
+from common.method import Group, HParams
+from common.training.part import join, parts_of
+from common.training.schedule import SCHEDULES
 
-
-def constant(progress: Float[ArrayLike, ""], hparams: HParams) -> Float[Array, ""]:
-    """Keeps the rate.
-
-    Args:
-        progress: Fraction of the run, in [0, 1].
-        hparams: Not used.
-
-    Returns:
-        1.
-    """
-    del hparams
-    return jnp.ones_like(jnp.asarray(progress))
-
-
-def inverse_power(progress: Float[ArrayLike, ""], hparams: HParams) -> Float[Array, ""]:
-    """Anneals by `(1 + gamma * progress) ** -power`, 10 and 0.75 in the DANN paper.
-
-    Args:
-        progress: Fraction of the run, in [0, 1].
-        hparams: `optimizer.gamma` and `optimizer.power` are read.
-
-    Returns:
-        The factor of the learning rate.
-
-    References:
-        Ganin et al., JMLR 17 (2016), section 5.2.2.
-    """
-    return (1 + hparams["optimizer.gamma"] * progress) ** -hparams["optimizer.power"]
-
-
-def cosine(progress: Float[ArrayLike, ""], hparams: HParams) -> Float[Array, ""]:
-    """Falls from 1 to 0 along half a cosine.
-
-    Args:
-        progress: Fraction of the run, in [0, 1].
-        hparams: Not used.
-
-    Returns:
-        The factor of the learning rate.
-    """
-    del hparams
-    return (1 + jnp.cos(jnp.pi * jnp.asarray(progress))) / 2
-
-
-SCHEDULES: dict[str, Callable[[Any, HParams], jax.Array]] = {
-    "constant": constant,
-    "inverse_power": inverse_power,
-    "cosine": cosine,
-}
 NAMES = ("sgd", "adam", "adamw")
 
 
@@ -79,7 +32,7 @@ class Optimizer(NamedTuple):
 
     Attributes:
         split: `params -> (trainable, frozen)`.
-        init: `trainable -> state`, a state by parameter root.
+        init: `trainable -> state`, a state by parameter root, and by what of a root starts later.
         update: `(gradients, state, trainable, *, progress, hparams) -> (trainable, state)`; takes
             the trees of any subset of the roots and leaves the state of the others alone.
         learning_rate: `(progress, hparams) -> rate`, before the groups' factors.
@@ -184,7 +137,10 @@ def limit_units(
 
 
 def make_optimizer(
-    config: Mapping[str, Any], params: Mapping[str, Any], trains: str = ".*"
+    config: Mapping[str, Any],
+    params: Mapping[str, Any],
+    trains: str = ".*",
+    own_groups: Sequence[Group] = (),
 ) -> Optimizer:
     """Builds the optimizer of a run.
 
@@ -192,6 +148,7 @@ def make_optimizer(
         config: `config.optimizer`.
         params: All parameters, or their shapes.
         trains: `Method.trains`.
+        own_groups: `Method.groups`; `config.optimizer.groups` multiply their factors.
 
     Returns:
         The optimizer.
@@ -223,6 +180,14 @@ def make_optimizer(
         trained,
         frozen,
     )
+    own = {
+        path: group
+        # The first that matches counts.
+        for group in reversed(own_groups)
+        for path in trained
+        if re.fullmatch(group.pattern, path)
+    }
+    parts = parts_of(trained, {path: group.start for path, group in own.items()})
     decayed = _match({"config.optimizer.decay": config["decay"]}, paths) if config["decay"] else {}
     limited = (
         _match({"config.optimizer.max_norm_pattern": config["max_norm_pattern"]}, trained, frozen)
@@ -256,6 +221,8 @@ def make_optimizer(
                 if group is not None:
                     key = group.removeprefix("config.").removesuffix(".pattern")
                     factor = factor * hparams[f"{key}.learning_rate_factor"]
+                if f"{root}/{path}" in own:
+                    factor = factor * own[f"{root}/{path}"].factor(hparams)
                 flat[path] = (factor * update).astype(update.dtype)
             return traverse_util.unflatten_dict(flat, sep="/")
 
@@ -268,40 +235,65 @@ def make_optimizer(
         adam = optax.scale_by_adam(
             b1=config["betas"][0], b2=config["betas"][1], eps=config["epsilon"]
         )
-        clip = optax.clip_by_global_norm(config["clip_norm"]) if config["clip_norm"] else None
         direction = {
             "sgd": (decay, optax.trace(hparams["optimizer.momentum"])),
             "adam": (decay, adam),
             "adamw": (adam, decay),
         }[config["name"]]
-        steps = (clip, *direction, optax.stateless(scale))
-        return optax.chain(*(step for step in steps if step is not None))
+        return optax.chain(*direction, optax.stateless(scale))
 
     def init(trainable):
         # Initial states hold zeros alone; the traced values do not enter them.
         unused = {"optimizer.momentum": 0.0, "optimizer.weight_decay": 0.0}
         return {
-            root: transformation(root, 0.0, unused).init(tree) for root, tree in trainable.items()
+            name: transformation(root, 0.0, unused).init(part.take(tree))
+            for root, tree in trainable.items()
+            for name, part in parts[root].items()
         }
+
+    def clip(root, gradient, progress):
+        """Clips the gradient of what of a root has started; that of the rest is 0."""
+        zeros = jax.tree.map(jnp.zeros_like, gradient)
+        gradient = join(
+            [
+                part.hold(part.take(gradient), part.take(zeros), progress)
+                for part in parts[root].values()
+            ]
+        )
+        if config["clip_norm"]:
+            norm = optax.clip_by_global_norm(config["clip_norm"])
+            gradient, _ = norm.update(gradient, optax.EmptyState())
+        return gradient
+
+    def limit(root, tree):
+        return jax.tree.map_with_path(
+            lambda keys, leaf: (
+                limit_units(leaf, config["max_norm"]) if _join(root, keys) in limited else leaf
+            ),
+            tree,
+        )
 
     def update(gradients, state, trainable, *, progress, hparams):
         new_params, new_state = dict(trainable), dict(state)
         for root, gradient in gradients.items():
-            step, new_state[root] = transformation(root, progress, hparams).update(
-                gradient, state[root], trainable[root]
-            )
-            new_params[root] = jax.tree.map_with_path(
-                lambda keys, leaf, root=root: (
-                    limit_units(leaf, config["max_norm"]) if _join(root, keys) in limited else leaf
-                ),
-                optax.apply_updates(trainable[root], step),
-            )
+            gradient, moved = clip(root, gradient, progress), []
+            for name, part in parts[root].items():
+                before = part.take(trainable[root])
+                step, after = transformation(root, progress, hparams).update(
+                    part.take(gradient), state[name], before
+                )
+                now = limit(root, optax.apply_updates(before, step))
+                moved.append(part.hold(now, before, progress))
+                new_state[name] = part.hold(after, state[name], progress)
+            new_params[root] = join(moved)
         return new_params, new_state
 
     def describe(path, leaf):
         group = groups.get(path, "").removeprefix("config.optimizer.groups.")
         group = f"trained in group {group.removesuffix('.pattern')}" if group else "trained"
         how = "frozen" if path in frozen else group
+        start = own[path].start if path in own else 0
+        how += f" from {start:g} of the run on" if start else ""
         limit = f", each unit's norm at most {config['max_norm']:g}" if path in limited else ""
         return f"{path} {tuple(leaf.shape)} {how}{' decayed' if path in decayed else ''}{limit}"
 

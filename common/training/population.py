@@ -185,7 +185,7 @@ def make_program(
             raise ValueError(
                 f"a phase updates the root {unknown[0]!r}; the method has {', '.join(shapes)}"
             )
-    optimizer = make_optimizer(config["optimizer"], shapes, method.trains)
+    optimizer = make_optimizer(config["optimizer"], shapes, method.trains, method.groups)
     train_step = make_train_step(
         method, optimizer, config["num_steps"], config["optimizer"]["ema_decay"]
     )

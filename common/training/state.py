@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key, UInt
 
-from common.method import Method, Variables
+from common.method import CACHE, Method, Variables
 from common.training.optimizer import Optimizer, merge
 
 HEALTHY = -1
@@ -71,13 +71,13 @@ def evaluated_variables_of(state: State) -> Variables:
         state: The state of one run.
 
     Returns:
-        `params`, `batch_stats` and `method_state`.
+        `params`, `batch_stats`, and `method_state` without what only training reads.
     """
     source = state.ema if state.ema else {"params": state.params, "batch_stats": state.batch_stats}
     return {
         "params": merge(source["params"], state.frozen),
         "batch_stats": source["batch_stats"],
-        "method_state": state.method_state,
+        "method_state": {name: own for name, own in state.method_state.items() if name != CACHE},
     }
 
 
