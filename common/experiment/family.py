@@ -26,9 +26,10 @@ def resolve_family(
 
     `config.init_from.method` names the parent's row. The parent is the same config turned into
     that row, with `config.init_from.overrides` applied and no parent but the row's own, which is
-    resolved in the same way; `config.transfer` is that row's, whatever the child's is; seed, data, model, optimizer, length and runtime are the child's. A
-    parent without labelled target examples is the same whatever their number. The child names it
-    by its run id, not by a path. `config.init_from.weights` is where the first of them starts.
+    resolved in the same way; seed, data, model, optimizer, length and runtime are the child's,
+    `config.transfer` is that row's own. A parent without labelled target examples is the same
+    whatever their number. The child names it by its run id, not by a path.
+    `config.init_from.weights` is where the first of them starts.
 
     Args:
         config: A `ConfigDict` to which the command line's changes were applied.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -72,6 +73,8 @@ def fetch(name: str) -> Path:
             f'{name} is on the Hugging Face hub: run `pip install "adaptax[hub]"`, or '
             "fetch the file yourself and write its path"
         ) from None
+    # It tells of every attempt; what came of them is said below.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     is_closed = False
 
     def find(wanted: str) -> Path:

@@ -214,6 +214,9 @@ def _load(wanted: str) -> Weights:
             library=layout,
         )
     except ValueError as error:
+        sentence = str(error)
+        if sentence.startswith("library is"):
+            raise ValueError(f"config.init_from.layout{sentence[len('library') :]}") from None
         raise ValueError(f"{key}: {error}") from None
     flat = {
         kind: traverse_util.flatten_dict(tree, sep="/")

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from common.method import Group
 from common.training.hparam import make_hparams
 from common.training.optimizer import limit_units, make_optimizer, merge, paths_of
 from configs import base
@@ -36,9 +37,9 @@ def single(tree):
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), tree)
 
 
-def run(config, gradients=GRADIENTS, progress=PROGRESS):
+def run(config, gradients=GRADIENTS, progress=PROGRESS, groups=()):
     """Returns the parameters by path after some steps from `PARAMS`."""
-    optimizer = make_optimizer(config, single(PARAMS))
+    optimizer = make_optimizer(config, single(PARAMS), own_groups=groups)
     params, frozen = optimizer.split(single(PARAMS))
     state, hparams = optimizer.init(params), hparams_of(config)
     for gradient, now in zip(gradients, progress, strict=False):
@@ -175,6 +176,62 @@ def test_a_root_without_a_gradient_keeps_its_parameters_and_its_state():
     jax.tree.map(np.testing.assert_array_equal, params[kept], single(PARAMS)[kept])
     jax.tree.map(np.testing.assert_array_equal, after[kept], state[kept])
     assert any((leaf != 0).any() for leaf in jax.tree.leaves(after["task_head"]))
+
+
+LATE = r"feature_extractor/dense_0/.*"
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_a_group_that_starts_later_takes_the_steps_of_a_run_that_begins_there(name):
+    config = make_config(name=name, weight_decay=DECAY, decay=".*")
+    plain, late = run(config), run(config, GRADIENTS[1:], PROGRESS[1:])
+    groups = (Group(LATE, start=PROGRESS[1]), Group(".*"))
+    params = run(config, groups=groups)
+    for path in PATHS:
+        np.testing.assert_array_equal(params[path], (late if "dense_0" in path else plain)[path])
+    before = run(config, GRADIENTS[:1], groups=groups)
+    for path, leaf in paths_of(single(PARAMS)).items():
+        assert np.array_equal(before[path], leaf) == ("dense_0" in path)
+    # Folk version: the steps alone are left out, and what is remembered of gradients is not.
+    held = (Group(LATE, lambda hparams: 0.0),)
+    optimizer = make_optimizer(config, single(PARAMS), own_groups=held)
+    _, state = optimizer.update(
+        *(single(GRADIENTS[0]), optimizer.init(single(PARAMS)), single(PARAMS)),
+        progress=PROGRESS[0],
+        hparams=hparams_of(config),
+    )
+    assert set(state) == set(PARAMS)
+    assert any((leaf != 0).any() for leaf in jax.tree.leaves(state["feature_extractor"]))
+
+
+def test_a_gradient_of_what_has_not_started_shrinks_no_step():
+    config = make_config(name="sgd", momentum=0.0, learning_rate=1.0, clip_norm=1.0)
+    gradient = jax.tree.map(lambda leaf: 1e-2 * leaf, GRADIENTS[0])
+    extractor = PARAMS["feature_extractor"]
+    huge = jax.tree.map(lambda leaf: np.full_like(leaf, 1e6), extractor["dense_0"])
+    gradient["feature_extractor"]["dense_0"] = huge
+    for start in (0.5, 0.0):
+        params = run(config, [gradient], groups=(Group(LATE, start=start),))
+        for path, before in paths_of(extractor["dense_1"]).items():
+            step = before - np.asarray(params[f"feature_extractor/dense_1/{path}"])
+            expected = gradient["feature_extractor"]["dense_1"][path] * (start > 0)
+            np.testing.assert_allclose(step, expected, 1e-3, 1e-6)
+
+
+def test_factors_of_a_method_and_of_the_config_multiply_and_the_first_group_counts():
+    groups = {"late": {"pattern": r"feature_extractor/.*", "learning_rate_factor": 3.0}}
+    config = make_config(name="sgd", groups=groups)
+    own = (Group(LATE, lambda hparams: hparams["optimizer.power"]), Group(".*", lambda _: 0.5))
+    before, plain = paths_of(PARAMS), run(make_config(name="sgd"), GRADIENTS[:1])
+    params = run(config, GRADIENTS[:1], groups=own)
+    for path in PATHS:
+        factor = 3 * 0.75 if "dense_0" in path else 1.5 if "dense_1" in path else 0.5
+        expected = before[path] + factor * (np.asarray(plain[path]) - before[path])
+        np.testing.assert_allclose(params[path], expected, 1e-5, 1e-5)
+    summary = make_optimizer(config, PARAMS, own_groups=(Group(LATE, start=0.25),)).summary
+    assert ["from 0.25 of the run on" in line for line in summary] == [
+        "dense_0" in path for path in PATHS
+    ]
 
 
 def test_values_of_one_config_share_a_compilation():
