@@ -121,15 +121,12 @@ def _take_over(state: State, member: int, config: Mapping[str, Any]) -> tuple[di
         for name in ("params", "frozen", "batch_stats")
     }
     here, fresh = paths_of(merge(own["params"], own["frozen"])), paths_of(own["batch_stats"])
-    note = ""
     if _starts_from_weights(config):
-        params = pretrained.take_params(config, here)
-        statistics = pretrained.take_statistics(config, fresh)
-        known, place = pretrained.load_weights(config).batch_stats, config["init_from"]["weights"]
-        note = pretrained.note_of_head(config, here)
+        params, statistics, known, note = pretrained.take(config, here, fresh)
+        place = config["init_from"]["weights"]
     else:
         params, statistics, known = _from_run(config, here, fresh)
-        place = parent_folder(config)
+        place, note = parent_folder(config), ""
 
     def replace(tree, prefix=""):
         return {

@@ -39,6 +39,46 @@ class Weights(NamedTuple):
     layout: str
 
 
+class Taken(NamedTuple):
+    """What a run takes over.
+
+    Attributes:
+        params: Parameters by path.
+        batch_stats: Running statistics by path.
+        known: The paths of all statistics that the file has.
+        note: What a person should know about it, or "".
+    """
+
+    params: Arrays
+    batch_stats: Arrays
+    known: tuple[str, ...]
+    note: str
+
+
+def take(config: Config, here: Mapping[str, Any], fresh: Mapping[str, Any]) -> Taken:
+    """Decides what a run takes from its file of weights.
+
+    Args:
+        config: The resolved config; `init_from`, `model` and `data` are read.
+        here: The run's parameters by path.
+        fresh: Its statistics by path.
+
+    Returns:
+        That.
+
+    Raises:
+        ValueError: As `take_params`; or the file lacks statistics that `config.init_from.include`
+            matches, or has them in another shape.
+    """
+    weights = load_weights(config, here)
+    return Taken(
+        take_params(config, here),
+        _take_statistics(config, fresh, weights.batch_stats),
+        tuple(sorted(weights.batch_stats)),
+        _note_of_head(config, here, weights.params),
+    )
+
+
 def take_params(config: Config, here: Mapping[str, Any]) -> Arrays:
     """Decides which parameters a run takes from its file of weights.
 
@@ -59,7 +99,7 @@ def take_params(config: Config, here: Mapping[str, Any]) -> Arrays:
     """
     options = config["init_from"]
     include, key = re.compile(options["include"]), f"config.init_from.weights {options['weights']}"
-    given = load_weights(config).params
+    given = load_weights(config, here).params
     wanted = {path: leaf for path, leaf in here.items() if path.startswith(_roots(options))}
     wanted = {path: leaf for path, leaf in wanted.items() if include.fullmatch(path)}
     if not wanted:
@@ -81,21 +121,10 @@ def take_params(config: Config, here: Mapping[str, Any]) -> Arrays:
     return {path: given[path] for path in wanted}
 
 
-def take_statistics(config: Config, here: Mapping[str, Any]) -> Arrays:
-    """Decides which running statistics a run takes from its file of weights.
-
-    Args:
-        config: The resolved config; `init_from` and `model` are read.
-        here: The run's statistics by path. Under `per_domain` each domain begins with the file's.
-
-    Returns:
-        Statistics by path.
-
-    Raises:
-        ValueError: The file lacks some of them, or has them in another shape.
-    """
+def _take_statistics(config: Config, here: Mapping[str, Any], given: Arrays) -> Arrays:
+    """Returns statistics by path; under `per_domain` each domain begins with the file's."""
     options = config["init_from"]
-    include, given = re.compile(options["include"]), load_weights(config).batch_stats
+    include = re.compile(options["include"])
     per_domain = config["model"]["normalization"] == "per_domain"
     wanted, found = {}, {}
     for path, leaf in here.items():
@@ -110,18 +139,9 @@ def take_statistics(config: Config, here: Mapping[str, Any]) -> Arrays:
     return found
 
 
-def note_of_head(config: Config, here: Mapping[str, Any]) -> str:
-    """Says what became of a head that a file holds and the run does not take.
-
-    Args:
-        config: The resolved config.
-        here: The run's parameters by path.
-
-    Returns:
-        A sentence; empty where nothing was left out.
-    """
-    options = config["init_from"]
-    head = load_weights(config).params.get(f"{HEAD}logits/bias")
+def _note_of_head(config: Config, here: Mapping[str, Any], given: Arrays) -> str:
+    """Says what became of a head that a file holds and the run does not take."""
+    options, head = config["init_from"], given.get(f"{HEAD}logits/bias")
     if options["head"] or head is None:
         return ""
     count = len(here.get(f"{HEAD}logits/bias", ()))
@@ -131,11 +151,12 @@ def note_of_head(config: Config, here: Mapping[str, Any]) -> str:
     return f"{note}, since the task has {count}; the run's own begins anew"
 
 
-def load_weights(config: Config) -> Weights:
+def load_weights(config: Config, here: Mapping[str, Any]) -> Weights:
     """Reads a run's file of weights; runs of a population that start from one read it once.
 
     Args:
         config: The resolved config; `init_from` and `model` are read.
+        here: The run's parameters, or their shapes, by path.
 
     Returns:
         What it holds.
@@ -148,7 +169,9 @@ def load_weights(config: Config) -> Weights:
     wanted = {name: options[name] for name in ("weights", "sha256", "layout")}
     wanted |= {name: model[name] for name in ("name", "options")}
     wanted |= {"normalization": LAYER_OF_POLICY[model["normalization"]]}
-    return _load(json.dumps(wanted | {"channels": config["data"]["channels"] or 3}))
+    # No other convolution takes as few channels as that of the pictures.
+    kernels = [leaf.shape for leaf in here.values() if len(leaf.shape) == 4]
+    return _load(json.dumps(wanted | {"channels": min([shape[2] for shape in kernels], default=3)}))
 
 
 def check_sha256(name: str, expected: str) -> str:

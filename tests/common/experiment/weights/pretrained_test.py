@@ -241,9 +241,14 @@ def test_weights_of_pytorch_are_taken(tmp_path):
     with pytest.raises(
         ValueError, match="weights .*torch.safetensors: these are no weights of cif"
     ):
-        pretrained.load_weights(config_of(path, **other))
+        take_torch(path, **other)
     with pytest.raises(ValueError, match="config.init_from.layout is 'timm'; legal are "):
-        pretrained.load_weights(config_of(path, **changes, init_from__layout="timm"))
+        take_torch(path, **changes, init_from__layout="timm")
+
+
+def take_torch(file, **changes):
+    config = config_of(file, **changes)
+    return parent.take_over_parents(make_state(config), [config])
 
 
 def resolve(workdir, weights, method="source_only", changes=None, **own):
