@@ -254,7 +254,10 @@ def set_method(config: Any, method: str) -> Any:
         config.regularization = ConfigDict(
             {name: REGULARIZERS[name] for name in method.split("+") if row != method}
         )
-        _start_from(config, parent)
+        # On one domain, learning from the source would be learning from these labels already.
+        is_alone = config.init_from.weights and config.source == config.target
+        if not (is_alone and parent == "source_only"):
+            _start_from(config, parent)
         return config
     config.package, config.domains = "dann", _domains_of(method)
     names = _split_row(method)
