@@ -152,12 +152,20 @@ FREEZING = {
     "cache_features": True,  # of a wholly frozen extractor, without augmentation
 }
 
+# Of adapters, which are trained in the place of the kernels that they belong to.
+ADAPTERS = {
+    "rank": 8,  # of each adapter
+    "alpha": 16.0,  # an adapter counts alpha / rank times
+    "pattern": ".*",  # full-match pattern of the kernels of the feature extractor that have one
+}
+
 # Rows of fine-tuning: labelled target examples alone, from the weights of another run or of a file.
 # What stands at config.transfer; the run that they start from unless the config names another.
 TRANSFER: dict[str, tuple[dict[str, Any], str]] = {
     "fine_tune": (FREEZING, "source_only"),
     "dann_then_fine_tune": (FREEZING, "dann"),
     "linear_probe": ({**FREEZING, "freeze": "all_but_head"}, "source_only"),
+    "lora": ({**FREEZING, **ADAPTERS}, "source_only"),
     "lp_ft": (FREEZING, "linear_probe"),
     "gradual_unfreezing": ({**FREEZING, "unfreeze_until": 0.5}, "source_only"),
 }
@@ -206,6 +214,7 @@ PAPERS = {
     "fine_tune": ("", "target labels"),
     "dann_then_fine_tune": ("", "target labels"),
     "linear_probe": ("Alain and Bengio, Linear Probes, ICLR workshops 2017", "target labels"),
+    "lora": ("Hu et al., LoRA, ICLR 2022", "target labels"),
     "lp_ft": ("Kumar et al., Fine-Tuning can Distort, ICLR 2022", "target labels"),
     "gradual_unfreezing": ("Howard and Ruder, ULMFiT, ACL 2018", "target labels"),
 }
@@ -258,6 +267,9 @@ def set_method(config: Any, method: str) -> Any:
         is_alone = config.init_from.weights and config.source == config.target
         if not (is_alone and parent == "source_only"):
             _start_from(config, parent)
+        if method == "lora":
+            # No other run has adapters, whatever it was.
+            config.init_from.include = r"(feature_extractor|task_head)/.*"
         return config
     config.package, config.domains = "dann", _domains_of(method)
     names = _split_row(method)

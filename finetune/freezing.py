@@ -15,6 +15,8 @@ from common.models.normalization import PARAMETERS
 
 KEY = "config.transfer"
 OPTIONS = ("freeze", "unfreeze_until", "layer_decay", "frozen_statistics", "cache_features")
+# Of `finetune/lora.py`, where the row has them.
+OF_ADAPTERS = ("rank", "alpha", "pattern")
 STATISTICS = ("kept", "updated")
 EXTRACTOR = "feature_extractor"
 
@@ -68,7 +70,7 @@ def make_plan(config: Mapping[str, Any]) -> Plan:
     own, model = config["transfer"], config["model"]
     if not own:
         return Plan()
-    check_keys(KEY, own, OPTIONS, OPTIONS)
+    check_keys(KEY, own, (*OPTIONS, *OF_ADAPTERS), OPTIONS)
     check_number(f"{KEY}.unfreeze_until", own["unfreeze_until"], below=1.0)
     check_number(f"{KEY}.layer_decay", own["layer_decay"], most=1.0)
     check_name(f"{KEY}.frozen_statistics", own["frozen_statistics"], STATISTICS)

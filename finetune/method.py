@@ -9,7 +9,8 @@ from common.method import Method
 from common.models.network import make_network
 from common.training.objective import make_objective
 from finetune.feature_cache import cache_features, without_extractor
-from finetune.freezing import make_plan
+from finetune.freezing import OF_ADAPTERS, make_plan
+from finetune.lora import lora, with_adapters
 
 
 def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
@@ -30,10 +31,15 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
     Raises:
         ValueError: A model, policy, domain or option that does not exist.
     """
-    plan, domains = make_plan(config), tuple(config["domains"])
+    plan, domains, own = make_plan(config), tuple(config["domains"]), config["transfer"]
+    adapts, trains = bool(set(OF_ADAPTERS) & set(own)), plan.trains
+    if adapts:
+        plan = with_adapters(plan, own)
     network = make_network(config["model"], num_classes)._replace(evaluates=plan.evaluates)
     method = make_objective(network, domains, {}, "finetune")
     if plan.caches:
         on_features = make_objective(without_extractor(network), domains, {}, "finetune")
         method = cache_features(method, on_features)
+    if adapts:
+        method = lora(method, own, trains)
     return method._replace(trains=plan.trains, groups=plan.groups)

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from common.experiment.base import put_back
 from common.experiment.outcome import RunFailed, check_space
 from common.legal import check_name
 from common.training.state import State
@@ -134,7 +135,7 @@ def save_run(folder: Path, choices: Mapping[str, Any]) -> None:
 
 
 def load_run(folder: Path, selection: str) -> dict[str, Any]:
-    """Loads the variables of a finished run.
+    """Loads the variables of a finished run, with those that only what it starts from holds.
 
     Args:
         folder: The run folder.
@@ -144,11 +145,11 @@ def load_run(folder: Path, selection: str) -> dict[str, Any]:
         Nested NumPy arrays: `params`, and `batch_stats` and `method_state` where there are any.
 
     Raises:
-        ValueError: No finished run, or no such selection.
+        ValueError: No finished run, no such selection, or what it starts from is gone.
     """
     if not (folder / "result.json").is_file():
         raise ValueError(f"config.init_from.run is {str(folder)!r}: no finished run is there")
-    return load_choice(folder, selection)
+    return put_back(folder, selection, load_choice(folder, selection), load_run)
 
 
 def load_choice(folder: Path, selection: str) -> dict[str, Any]:
@@ -159,7 +160,7 @@ def load_choice(folder: Path, selection: str) -> dict[str, Any]:
         selection: A selection, or `last_good` for a member of a population that failed.
 
     Returns:
-        Nested NumPy arrays.
+        Nested NumPy arrays; those that `base.leave_out` left out are missing.
 
     Raises:
         ValueError: No such selection.

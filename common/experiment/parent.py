@@ -13,9 +13,12 @@ import numpy as np
 from flax import traverse_util
 
 from common.experiment import folder
+from common.experiment.base import NO_BASE, Base, of_variables, of_weights
 from common.experiment.checkpoint import load_run
+from common.experiment.outcome import RunFailed
 from common.experiment.weights import pretrained
 from common.method import LABELLED
+from common.models.adapter import merge_variables
 from common.training.optimizer import merge, paths_of
 from common.training.state import State
 
@@ -73,7 +76,7 @@ def _is_to_come(config: Mapping[str, Any]) -> bool:
 
 
 def _load(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Loads the parent's variables."""
+    """Loads the parent's variables; adapters are merged into the kernels that they belong to."""
     own = parent_folder(config)
     assert own is not None
     if _is_to_come(config):
@@ -81,7 +84,30 @@ def _load(config: Mapping[str, Any]) -> dict[str, Any]:
             f"{folder.run_id(config)} starts from {own.name}, which has not finished; "
             "`launch.py train` and `launch.py sweep` train it first"
         )
-    return load_run(own, config["init_from"]["selection"])
+    return merge_variables(load_run(own, config["init_from"]["selection"]))
+
+
+def base_of(config: Mapping[str, Any], params: Mapping[str, Any]) -> Base:
+    """Loads what a run starts from, as it is stored.
+
+    Args:
+        config: The resolved config of the run.
+        params: Its parameters by path.
+
+    Returns:
+        That; nothing where the run starts from nothing, or from what is gone by now.
+    """
+    options, own = config["init_from"], parent_folder(config)
+    try:
+        if _starts_from_weights(config):
+            name = {key: options[key] for key in ("weights", "sha256")}
+            return Base(name, of_weights(config, params))
+        if own is not None:
+            name = {"run": str(own), "selection": options["selection"]}
+            return Base(name, of_variables(load_run(own, options["selection"])))
+    except (RunFailed, ValueError) as error:
+        logging.getLogger(__name__).warning("the checkpoint is kept whole: %s", error)
+    return NO_BASE
 
 
 def take_over_parents(state: State, configs: Sequence[Mapping[str, Any]]) -> State:

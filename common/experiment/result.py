@@ -11,7 +11,9 @@ import numpy as np
 from common.data.domain import Domain
 from common.data.overlap import count_shared
 from common.experiment import checkpoint, folder, resume, selection
+from common.experiment.base import NO_BASE, leave_out
 from common.experiment.outcome import writing
+from common.experiment.parent import base_of
 from common.experiment.retrained_head import head_inputs, retrain_head
 from common.method import LABELLED, Method, Outputs
 from common.training.batch import ROLE_OF_DOMAIN, training_split
@@ -97,7 +99,10 @@ def write_results(
         with writing(path / "result.json"):
             (path / "result.json").unlink(missing_ok=True)
         kept = {rule: choice["variables"] for rule, choice in alone.best.items()}
-        checkpoint.save_run(path, {"last": evaluated_variables, **kept})
+        choices = {"last": evaluated_variables, **kept}
+        # What a run keeps as it was need not be kept twice.
+        start = base_of(own, paths_of(evaluated_variables["params"])) if alone.frozen else NO_BASE
+        checkpoint.save_run(path, leave_out(path, choices, start))
         _write_outputs(path, member, tasks[member], outputs, grid)
         params = {
             name: np.asarray(leaf) for name, leaf in paths_of(evaluated_variables["params"]).items()

@@ -1,0 +1,159 @@
+"""What a run's checkpoint leaves out, since the run or the file that it starts from holds it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from flax import traverse_util
+
+from common.experiment import folder
+from common.experiment.weights import pretrained
+from common.training.optimizer import paths_of
+
+FILE = "base.json"
+KINDS = ("params", "batch_stats")
+
+
+class Base(NamedTuple):
+    """What a run starts from.
+
+    Attributes:
+        name: `{"run": folder, "selection": name}` or `{"weights": name, "sha256": hash}`; empty
+            where there is nothing, or it is gone.
+        arrays: Its arrays, as they are stored, by `params/<path>` and `batch_stats/<path>`.
+    """
+
+    name: dict[str, str]
+    arrays: dict[str, Any]
+
+
+NO_BASE = Base({}, {})
+
+
+def of_variables(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Flattens parameters and statistics.
+
+    Args:
+        variables: `params` and `batch_stats`, nested.
+
+    Returns:
+        Arrays by `params/<path>` and `batch_stats/<path>`.
+    """
+    kinds = {kind: dict(variables.get(kind, {})) for kind in KINDS}
+    return {path: np.asarray(leaf) for path, leaf in paths_of(kinds).items()}
+
+
+def of_weights(config: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Reads a run's file of weights.
+
+    Args:
+        config: The resolved config of the run.
+        here: Its parameters, or their shapes, by path.
+
+    Returns:
+        As `of_variables`.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    weights = pretrained.load_weights(config, here)
+    pretrained.forget()
+    return of_variables(weights._asdict())
+
+
+def leave_out(own: Path, choices: Mapping[str, Any], base: Base) -> dict[str, Any]:
+    """Leaves out every array that the base holds bit for bit, and writes down where it is.
+
+    Args:
+        own: The run folder; `base.json` is written there, or removed where nothing is left out.
+        choices: Variables of the run by selection.
+        base: What it starts from.
+
+    Returns:
+        The variables that only this run has, by selection.
+    """
+    kept, left = {}, {}
+    for selection, variables in choices.items():
+        flat = of_variables(variables)
+        out = {path: array for path, array in flat.items() if _is_in(base.arrays, path, array)}
+        if len(out) == len(jax.tree.leaves(variables)):
+            # No checkpoint is empty.
+            out = {}
+        rest = {path: array for path, array in flat.items() if path not in out}
+        kept[selection] = {**variables, **_nested(rest)}
+        if out:
+            shapes = {path: array.shape for path, array in out.items()}
+            left[selection] = {"shapes": shapes, "sha256": folder.params_sha256(out)}
+    (own / FILE).unlink(missing_ok=True)
+    if left:
+        name = dict(base.name)
+        if "run" in name:
+            # Both may be moved together.
+            name["run"] = os.path.relpath(name["run"], own)
+        folder.write_json(own / FILE, {**name, "left_out": left})
+    return kept
+
+
+def put_back(
+    own: Path, selection: str, variables: Mapping[str, Any], load_run: Callable[..., Any]
+) -> dict[str, Any]:
+    """Puts a run's variables and those that its checkpoint leaves out together again.
+
+    Args:
+        own: The run folder.
+        selection: Which of its selections.
+        variables: What the checkpoint holds of it.
+        load_run: `(folder, selection) -> variables` of a finished run.
+
+    Returns:
+        All variables, nested.
+
+    Raises:
+        ValueError: The base is gone, or is another one than it was.
+    """
+    record = folder.read_json(own / FILE) if (own / FILE).is_file() else {}
+    left = record.get("left_out", {}).get(selection)
+    if left is None:
+        return dict(variables)
+    flat = of_variables(variables)
+    place = record.get("weights") or os.path.normpath(own / record["run"])
+    told = f"{own} holds only what it changed of {place}, which"
+    if "run" in record:
+        if not (Path(place) / "result.json").is_file():
+            raise ValueError(f"{told} is no finished run: put that run back, or train it again")
+        held = of_variables(load_run(Path(place), record["selection"]))
+    else:
+        shapes = {**left["shapes"], **{path: array.shape for path, array in flat.items()}}
+        here = {
+            path.removeprefix("params/"): jax.ShapeDtypeStruct(tuple(shape), np.float32)
+            for path, shape in shapes.items()
+        }
+        try:
+            held = of_weights(folder.read_json(own / "config.json")["config"], here)
+        except ValueError as error:
+            raise ValueError(f"{told} cannot be read: {error}") from None
+    out = {path: held[path] for path in left["shapes"] if path in held}
+    if folder.params_sha256(out) != left["sha256"]:
+        raise ValueError(
+            f"{told} has other values than it had then: put the old ones back, or train the run "
+            "anew"
+        )
+    return {**variables, **_nested(dict(sorted((flat | out).items())))}
+
+
+def _is_in(held: Mapping[str, Any], path: str, array: np.ndarray) -> bool:
+    """Says whether arrays are equal in every bit; a NaN is equal to itself, 0 is not -0."""
+    other = held.get(path)
+    if other is None or (other.dtype, other.shape) != (array.dtype, array.shape):
+        return False
+    return np.ascontiguousarray(other).tobytes() == np.ascontiguousarray(array).tobytes()
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Turns arrays by path into `params` and `batch_stats`, empty where there are none."""
+    return {kind: {} for kind in KINDS} | traverse_util.unflatten_dict(dict(flat), sep="/")
