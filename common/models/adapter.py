@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import traverse_util
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, ArrayLike, Float, Key
 
 # Below this root stands `<path of a kernel>/down` and `/up`; in the method's state, the scale.
 ROOT = "adapter"
@@ -33,7 +33,7 @@ def draw_factors(key: Key[Array, ""], shape: tuple[int, ...], rank: int) -> dict
     return {"down": down, "up": jnp.zeros((rank, units))}
 
 
-def merge(params: Mapping[str, Any], scale: Float[Array, ""]) -> dict[str, Any]:
+def merge(params: Mapping[str, Any], scale: Float[ArrayLike, ""]) -> dict[str, Any]:
     """Adds the updates to the kernels that they belong to.
 
     Args:

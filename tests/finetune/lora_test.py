@@ -30,6 +30,7 @@ def quick():
 
 def make_config(changes=None, row="lora", model="mlp"):
     own = {"model.name": model, "model.options": NETWORKS.get(model, {"hidden": (6, 5)})}
+    own["model.normalization"] = "none"
     if row == "lora":
         own |= {"transfer.rank": RANK, "transfer.alpha": 12.0}
     return tiny.make_config(row, own | (changes or {}))
@@ -63,7 +64,8 @@ def test_a_merged_layer_is_the_layer_plus_two_layers_one_after_the_other(shape, 
         together = convolve_native(images, merged["feature_extractor"]["kernel"], 1, "SAME")
         np.testing.assert_allclose(together, apart, 1e-4, 1e-4)
     # What was kept comes back bit for bit; what is subtracted again does not.
-    update = ours.astype(np.float32) - kernel.astype(np.float32)
+    zero = {"feature_extractor": {"kernel": jnp.zeros(shape)}, ROOT: params[ROOT]}
+    update = np.asarray(merge(zero, jnp.float32(0.5))["feature_extractor"]["kernel"])
     again = unmerge(params)["feature_extractor"]["kernel"]
     assert np.array_equal(again, base["feature_extractor"]["kernel"])
     assert not np.array_equal(ours.astype(np.float32) - update, again)
@@ -79,27 +81,47 @@ def test_the_first_factor_is_normal_with_the_variance_of_the_authors_and_the_sec
     assert abs((down**4).mean() / down.var() ** 2 - 3) < 0.17
 
 
-@pytest.mark.parametrize("model", NETWORKS)
+def methods_of(model):
+    return {row: make_method(make_config(row=row, model=model), 3) for row in ("lora", "fine_tune")}
+
+
+@pytest.mark.parametrize("model", ["cnn", pytest.param("vit_s16", marks=pytest.mark.matrix)])
 def test_at_the_start_the_network_is_the_one_without_adapters_bit_for_bit(model):
-    batch, key = make_batch(), jax.random.key(0)
-    image, drawn, logits = batch["target_labelled"]["image"], {}, {}
-    for row in ("lora", "fine_tune"):
-        method = make_method(make_config(row=row, model=model), 3)
-        drawn[row] = jax.jit(method.init)(key, batch)
-        logits[row] = jax.jit(lambda own, image, m=method: m.predict(own, image, "target").logits)(
-            drawn[row], image
-        )
-    np.testing.assert_array_equal(logits["lora"], logits["fine_tune"])
-    base, adapted = (paths_of(drawn[row]["params"]) for row in ("fine_tune", "lora"))
-    assert all(np.array_equal(adapted[path], leaf) for path, leaf in base.items())
-    kernels = [path for path in base if path.startswith("feature_ex") and path.endswith("/kernel")]
-    assert len(kernels) == {"cnn": 3, "vit_s16": 7}[model]
-    assert set(adapted) - set(base) == {
-        f"{ROOT}/{path}/{name}" for path in kernels for name in ("down", "up")
-    }
+    methods = methods_of(model)
+
+    @jax.jit
+    def start(key, batch):
+        drawn = {row: method.init(key, batch) for row, method in methods.items()}
+        images = batch["target_labelled"]["image"]
+        return drawn, {
+            row: method.predict(drawn[row], images, "target") for row, method in methods.items()
+        }
+
+    drawn, outputs = start(jax.random.key(0), make_batch())
+    np.testing.assert_array_equal(outputs["lora"].logits, outputs["fine_tune"].logits)
     # Any scale may stand there, and the same network comes out without adapters.
-    plain = merge_variables(drawn["lora"])
-    jax.tree.map(np.testing.assert_array_equal, plain, drawn["fine_tune"])
+    drawn["lora"]["method_state"][ROOT]["scale"] = jnp.float32(2)
+    jax.tree.map(np.testing.assert_array_equal, merge_variables(drawn["lora"]), drawn["fine_tune"])
+
+
+@pytest.mark.parametrize(("model", "count"), [("cnn", 3), ("vit_s16", 7)])
+def test_dense_layers_convolutions_and_attention_have_adapters(model, count):
+    drawn = {
+        row: paths_of(jax.eval_shape(method.init, jax.random.key(0), make_batch())["params"])
+        for row, method in methods_of(model).items()
+    }
+    kernels = {
+        path: leaf.shape
+        for path, leaf in drawn["fine_tune"].items()
+        if path.startswith("feature_extractor") and path.endswith("/kernel")
+    }
+    assert len(kernels) == count
+    shapes = {}
+    for path, shape in kernels.items():
+        shapes[f"{ROOT}/{path}/down"] = (np.prod(shape[:-1]), RANK)
+        shapes[f"{ROOT}/{path}/up"] = (RANK, shape[-1])
+    own = {path: leaf.shape for path, leaf in drawn["lora"].items()}
+    assert own == shapes | {path: leaf.shape for path, leaf in drawn["fine_tune"].items()}
 
 
 def numpy_loss(params, images, labels, scale):
@@ -121,7 +143,6 @@ def numpy_loss(params, images, labels, scale):
 def differentiated():
     """Parameters away from the start, and `(adapters, alpha) -> (loss, gradients)`."""
     changes = {"model.options": {"hidden": (6, 5), "activation": "tanh"}}
-    changes["model.normalization"] = "none"
     method, batch = make_method(make_config(changes), 3), make_batch()
     with jax.enable_x64(True):
         batch = tiny.to_float64(batch)
@@ -140,13 +161,13 @@ def differentiated():
                 hparams={"transfer.alpha": alpha},
             )
 
-        compiled = jax.jit(jax.value_and_grad(loss, has_aux=True))
+    compiled = jax.jit(jax.value_and_grad(loss, has_aux=True))
 
-        def run(adapters, alpha):
-            with jax.enable_x64(True):
-                return jax.device_get(compiled(adapters, alpha))
+    def run(adapters, alpha):
+        with jax.enable_x64(True):
+            return jax.device_get(compiled(adapters, alpha))
 
-        yield jax.device_get(params), jax.device_get(batch["target_labelled"]), run
+    return jax.device_get(params), jax.device_get(batch["target_labelled"]), run
 
 
 def test_value_and_gradient_are_those_of_a_derivation_in_numpy(differentiated):
@@ -246,17 +267,15 @@ def test_members_differ_in_alpha_and_are_evaluated_with_their_own(trained):
     # Two steps: the first is twice as long, the second nearly.
     ratio = np.linalg.norm(first[path][1]) / np.linalg.norm(first[path][0])
     assert not np.any(before[path]) and ratio == pytest.approx(2, abs=0.1)
-    last = states[-1]
+    plain, last = make_method(run.config | {"transfer": {}}, 3), states[-1]
+    predict = jax.jit(lambda variables, image: plain.predict(variables, image, "target").logits)
     for member in range(2):
         own = jax.tree.map(lambda leaf, m=member: leaf[m], last)
         params = merge(join(own.ema["params"], own.frozen), own.method_state[ROOT]["scale"])
-        plain = make_method(run.config | {"transfer": {}}, 3)
         table = run.tables["target"]
         image = jnp.asarray(table["image"][table["test"][member]] / 16)
         variables = {"params": params, "batch_stats": own.ema["batch_stats"], "method_state": {}}
-        np.testing.assert_allclose(
-            plain.predict(variables, image, "target").logits, logits[member], 1e-4, 1e-5
-        )
+        np.testing.assert_allclose(predict(variables, image), logits[member], 1e-4, 1e-5)
     assert np.abs(logits[0] - logits[1]).max() > 1e-4
 
 

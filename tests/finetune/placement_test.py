@@ -19,7 +19,8 @@ CHANGES = {
 
 def train(row, mode):
     """Trains all steps in double precision, on eight devices where a mode is named."""
-    config, where = tiny.make_config(row, CHANGES), {}
+    changes = CHANGES | ({"transfer.rank": 2} if row == "lora" else {})
+    config, where = tiny.make_config(row, changes), {}
     if mode:
         where["placement"] = parallel.make_placement(1, 8, 8, mode)
         assert len(where["placement"].devices) == 8
@@ -35,7 +36,7 @@ def train(row, mode):
 
 @pytest.mark.matrix
 @pytest.mark.parametrize("mode", parallel.MODES)
-@pytest.mark.parametrize("row", ["gradual_unfreezing", "linear_probe"])
+@pytest.mark.parametrize("row", ["gradual_unfreezing", "linear_probe", "lora"])
 def test_eight_devices_compute_what_one_computes(row, mode):
     with tiny.quick_compilation():
         jax.tree.map(
