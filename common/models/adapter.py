@@ -43,8 +43,8 @@ def merge(params: Mapping[str, Any], scale: Float[ArrayLike, ""]) -> dict[str, A
     Returns:
         Parameters of the network without adapters, which computes the same.
     """
-    base = traverse_util.flatten_dict(unmerge(params), sep="/")
-    adapters = traverse_util.flatten_dict(dict(params.get(ROOT, {})), sep="/")
+    base: dict[str, Any] = traverse_util.flatten_dict(unmerge(params), sep="/")
+    adapters: dict[str, Any] = traverse_util.flatten_dict(params.get(ROOT, {}), sep="/")
     for path in (name.removesuffix("/down") for name in adapters if name.endswith("/down")):
         # Accelerators round the terms of a product unless they are told not to.
         update = jnp.matmul(

@@ -1,6 +1,7 @@
 """What a checkpoint leaves out, since what a run starts from holds it."""
 
 import shutil
+from typing import Any
 
 import jax
 import numpy as np
@@ -88,7 +89,8 @@ def test_what_a_file_of_weights_holds_is_left_out_as_well(tmp_path):
     config = tiny(tmp_path, "lora", **network, **{"init_from.weights": str(tmp_path / "w.npz")})
     config["init_from"]["sha256"] = ""
     kernel, head = np.ones((3, 4), np.float32), np.zeros((4, 2), np.float32)
-    np.savez(tmp_path / "w.npz", **{"params/feature_extractor/dense_0/kernel": kernel})
+    named: Any = {"params/feature_extractor/dense_0/kernel": kernel}
+    np.savez(tmp_path / "w.npz", **named)
     whole = {
         "params": {
             "feature_extractor": {"dense_0": {"kernel": kernel}},
