@@ -109,7 +109,7 @@ def rows_without_target_labels():
         yield pytest.param(row, marks=() if row in chosen else pytest.mark.matrix)
 
 
-@pytest.mark.parametrize("method", rows_without_target_labels())
+@pytest.mark.parametrize("method", list(rows_without_target_labels()))
 def test_permuting_target_labels_changes_nothing_but_oracle_values(method, tmp_path, monkeypatch):
     load = domain.DOMAINS["digits"]
     # Labels may reach a run before it is compiled.
