@@ -12,6 +12,7 @@ from common.models.network import make_network
 from common.models.normalization import predict
 from common.models.pretrained.convert import from_variables, to_variables
 from tests.common.models.pretrained.legacy_torch import read
+from tests.tiny import quick_compilation
 
 CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
 
@@ -33,9 +34,10 @@ def test_trained_networks_know_the_pictures(name, file, right):
     paths = sorted((folder / "images").glob("*.png"))
     pictures = np.stack([np.asarray(Image.open(path)) for path in paths]).astype(np.float32) / 255
     labels = [CLASSES.index(path.stem.rstrip("0123456789")) for path in paths]
-    logits = jax.jit(lambda own, x: predict(network, own, x, "target").logits)(
-        converted.variables, pictures
-    )
+    with quick_compilation():
+        logits = jax.jit(lambda own, x: predict(network, own, x, "target").logits)(
+            converted.variables, pictures
+        )
     assert sum(np.argmax(np.asarray(logits), -1) == labels) == right
     np.testing.assert_allclose(logits, np.load(folder / f"golden_{file}.npy"), rtol=0, atol=1e-3)
 
