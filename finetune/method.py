@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from common.method import Method
+from common.legal import check_keys
+from common.method import Method, Regularizer
 from common.models.network import make_network
 from common.training.objective import make_objective
+from finetune.regularizers.bss import bss
+from finetune.regularizers.co_tuning import co_tuning
+from finetune.regularizers.delta import delta
+from finetune.regularizers.distillation import distillation
+from finetune.regularizers.l2_sp import l2_sp
+
+REGULARIZERS: dict[str, Callable[[Mapping[str, Any]], Regularizer]] = {
+    "bss": bss,
+    "co_tuning": co_tuning,
+    "delta": delta,
+    "distillation": distillation,
+    "l2_sp": l2_sp,
+}
+
+# A parameter that every task head has.
+_OF_HEAD = "task_head/logits/kernel"
 
 
 def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
-    """Builds plain supervised training.
+    """Builds plain supervised training, with the regularisers that the config names.
 
     `config.domains` says what it trains on: `("source",)` is `source_only`,
     `("source", "target")` lets target pictures pass through the batch statistics and nothing else
     (`statistics_only`), `("target_labelled",)` is `train_on_target`. Continuing from a checkpoint
-    is `config.init_from`, freezing is `config.optimizer.freeze`.
+    is `config.init_from`, freezing is `config.optimizer.freeze`, and what holds the weights near
+    that checkpoint is `config.regularization`.
 
     Args:
         config: The resolved config.
@@ -26,7 +45,43 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
         The method.
 
     Raises:
-        ValueError: A model, policy or domain that does not exist.
+        ValueError: A model, policy, domain or regulariser that does not exist, or a regulariser
+            without what it starts from.
     """
     network = make_network(config["model"], num_classes)
-    return make_objective(network, tuple(config["domains"]), {}, "finetune")
+    check_keys("config.regularization", config["regularization"], sorted(REGULARIZERS))
+    regularizers = {name: REGULARIZERS[name](own) for name, own in config["regularization"].items()}
+    for name, regularizer in regularizers.items():
+        check_start(name, regularizer, config)
+    return make_objective(network, tuple(config["domains"]), {}, "finetune", regularizers)
+
+
+def check_start(name: str, regularizer: Regularizer, config: Mapping[str, Any]) -> None:
+    """Refuses a regulariser without the start, the head or the optimizer that it takes.
+
+    Args:
+        name: Of the regulariser.
+        regularizer: The regulariser.
+        config: The resolved config; `init_from` and `optimizer` are read.
+
+    Raises:
+        ValueError: Nothing to start from, a head that is not taken over, or a weight decay.
+    """
+    options, optimizer = config["init_from"], config["optimizer"]
+    if regularizer.needs_start and not (options["run"] or options.get("method")):
+        raise ValueError(
+            f"config.regularization.{name} compares with the network that a run starts from; name "
+            "its row by config.init_from.method, such as 'source_only', or its folder by "
+            "config.init_from.run"
+        )
+    if regularizer.needs_head and not re.fullmatch(options["include"], _OF_HEAD):
+        raise ValueError(
+            f"config.init_from.include is {options['include']!r}, which leaves out the task head, "
+            f"but config.regularization.{name} reads the predictions of the network that a run "
+            "starts from: include task_head/.* too"
+        )
+    if regularizer.replaces_decay and optimizer["weight_decay"] and optimizer["decay"]:
+        raise ValueError(
+            f"config.optimizer.weight_decay is {optimizer['weight_decay']}, which pulls to zero "
+            f"what config.regularization.{name} holds: set it to 0"
+        )

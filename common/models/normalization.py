@@ -17,6 +17,7 @@ comparison:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -42,6 +43,9 @@ LAYER_OF_POLICY = {
 STATISTIC_OF_DOMAIN = {"source": "source", "target": "target", "target_labelled": "target"}
 
 ROOTS = ("feature_extractor", "task_head")
+
+# Nothing is switched off.
+NO_MASKS: Mapping[str, Array] = MappingProxyType({})
 
 # Weight of the past in the running statistics of every network.
 MOMENTUM = 0.9
@@ -118,13 +122,15 @@ def _apply(
     *,
     mode: Mode,
     key: Key[Array, ""] | None,
-    layers: Sequence[str],
+    layers: Sequence[str] | None,
+    masks: Mapping[str, Array] = NO_MASKS,
 ) -> tuple[Outputs, dict[str, Any]]:
     """Runs the feature extractor and the head once over one array of pictures.
 
     Whatever the layers compute in, losses see single precision or more.
     """
-    mutable = (["batch_stats"] if mode.batch_statistics else []) + (["layers"] if layers else [])
+    mutable = ["batch_stats"] if mode.batch_statistics else []
+    mutable += ["layers"] if layers is None or layers else []
     kept: dict[str, Any] = {}
     stats: dict[str, Any] = {}
     value = images
@@ -133,6 +139,8 @@ def _apply(
         variables = {"params": params.get(root, {})}
         if root in batch_stats:
             variables["batch_stats"] = batch_stats[root]
+        if masks:
+            variables["masks"] = traverse_util.unflatten_dict(dict(masks), sep="/")
         rngs = {} if key is None else {"dropout": fold_in_name(key, root)}
         value, collections = module.apply(variables, value, mode=mode, rngs=rngs, mutable=mutable)
         if root == "feature_extractor":
@@ -141,6 +149,7 @@ def _apply(
         kept |= {name: maps[0] for name, maps in sown.items()}
         if "batch_stats" in collections:
             stats[root] = collections["batch_stats"]
+    layers = tuple(kept) if layers is None else layers
     missing = [name for name in layers if name not in kept]
     if missing:
         raise ValueError(
@@ -185,7 +194,7 @@ def forward(
     images: Mapping[str, Float[Array, "batch *shape"]],
     *,
     key: Key[Array, ""],
-    layers: Sequence[str] = (),
+    layers: Sequence[str] | None = (),
 ) -> tuple[dict[str, Outputs], Any]:
     """Runs the network in training mode over every domain of a batch.
 
@@ -195,7 +204,7 @@ def forward(
         images: Pictures by domain.
         key: Source of dropout masks; each domain folds in its own name, except under `joint`,
             where one mask covers all domains.
-        layers: Names of inner activations to return.
+        layers: Names of inner activations to return; None for all.
 
     Returns:
         Outputs by domain, and the updated running statistics.
@@ -291,7 +300,8 @@ def predict(
     images: Float[Array, "batch *shape"],
     domain: str,
     *,
-    layers: Sequence[str] = (),
+    layers: Sequence[str] | None = (),
+    masks: Mapping[str, Array] = NO_MASKS,
 ) -> Outputs:
     """Runs the network in evaluation mode: no dropout, running statistics.
 
@@ -301,7 +311,9 @@ def predict(
         images: Pictures of one domain.
         domain: The pictures' domain; it chooses the statistic under `per_domain`. A domain that
             was never trained on is evaluated with the first that was.
-        layers: Names of inner activations to return.
+        layers: Names of inner activations to return; None for all.
+        masks: Factors of the channels of inner activations, by name, such as 0 for a channel
+            that is switched off.
 
     Returns:
         The outputs.
@@ -310,6 +322,10 @@ def predict(
     if network.policy == "per_domain":
         batch_stats = batch_stats.get(STATISTIC_OF_DOMAIN[domain], next(iter(batch_stats.values())))
     outputs, _ = _apply(
-        network, variables["params"], batch_stats, images, mode=EVALUATION, key=None, layers=layers
+        *(network, variables["params"], batch_stats, images),
+        mode=EVALUATION,
+        key=None,
+        layers=layers,
+        masks=masks,
     )
     return outputs

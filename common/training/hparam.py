@@ -15,6 +15,7 @@ PATTERNS = (
     r"optimizer\.groups\.\w+\.learning_rate_factor",
     r"alignment\.\w+\.(weight|strength|gamma|temperature|threshold|radius)",
     r"alignment\.\w+\.(margin|source|feature|label)_factor",
+    r"regularization\.\w+\.(weight|head_factor|temperature)",
     r"adaptation\.(weight|threshold|pseudo_label_weight)",
 )
 _TABLE = re.compile("|".join(f"(?:{pattern})" for pattern in PATTERNS))
