@@ -36,6 +36,10 @@ def get_config() -> Any:
     config.transfer = ConfigDict()  # of rows of fine-tuning, see TRANSFER
     config.regularization = ConfigDict()  # of them too: terms by name, see REGULARIZERS
 
+    config.objective = ConfigDict()  # what becomes of labels and labelled pictures; 0: nothing
+    config.objective.label_smoothing = 0.0  # share of each label that all classes get alike
+    config.objective.mixup = 0.0  # alpha of the Beta distribution of the shares of two pictures
+
     config.optimizer = ConfigDict()
     config.optimizer.name = "adam"  # sgd | adam | adamw
     config.optimizer.learning_rate = 1e-3

@@ -53,7 +53,9 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
     regularizers = {name: REGULARIZERS[name](own) for name, own in config["regularization"].items()}
     for name, regularizer in regularizers.items():
         check_start(name, regularizer, config)
-    return make_objective(network, tuple(config["domains"]), {}, "finetune", regularizers)
+    return make_objective(
+        network, tuple(config["domains"]), {}, "finetune", regularizers, config["objective"]
+    )
 
 
 def check_start(name: str, regularizer: Regularizer, config: Mapping[str, Any]) -> None:

@@ -146,6 +146,8 @@ def check_values(config: Config) -> None:
         check_number(f"config.optimizer.{name}", flat[f"optimizer.{name}"])
     for name in BELOW_ONE:
         check_number(f"config.optimizer.{name}", flat[f"optimizer.{name}"], below=1.0)
+    check_number("config.objective.label_smoothing", flat["objective.label_smoothing"], below=1.0)
+    check_number("config.objective.mixup", flat["objective.mixup"])
     betas = flat["optimizer.betas"]
     if len(betas) != 2:
         raise ValueError(f"config.optimizer.betas is {betas}; it must hold two numbers")

@@ -24,15 +24,20 @@ from common.method import (
     fold_in_name,
 )
 from common.models.normalization import Network, forward, initialize, predict
+from common.training.mixup import mix
 from common.training.regularization import PREFIX, keep_start, layers_of, start_of, view_of
 
 NO_REGULARIZERS: Mapping[str, Regularizer] = MappingProxyType({})
+# `config.objective` where labels and pictures stay as they are.
+PLAIN_LABELS: Mapping[str, float] = MappingProxyType({"label_smoothing": 0.0, "mixup": 0.0})
 
 
 def cross_entropy(
     logits: Float[Array, "batch class"],
     labels: Int[Array, "batch"],
     weights: Float[Array, "batch"] | None = None,
+    *,
+    smoothing: float = 0.0,
 ) -> Float[Array, ""]:
     """Averages the cross-entropy of a batch.
 
@@ -41,11 +46,19 @@ def cross_entropy(
         labels: True classes.
         weights: Factors of the examples' losses; the mean is over the number of examples, not
             over the sum of the weights.
+        smoothing: Share of each label that all classes get alike.
 
     Returns:
         The mean, in nats.
+
+    References:
+        Szegedy et al., Rethinking the Inception Architecture for Computer Vision, CVPR (2016),
+        section 7: smoothing 0.1.
     """
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    if smoothing:
+        uniform = -jnp.mean(jax.nn.log_softmax(logits), axis=-1)
+        losses = (1 - smoothing) * losses + smoothing * uniform
     return jnp.mean(losses if weights is None else losses * weights)
 
 
@@ -76,6 +89,7 @@ def make_objective(
     terms: Mapping[str, Alignment],
     prefix: str,
     regularizers: Mapping[str, Regularizer] = NO_REGULARIZERS,
+    options: Mapping[str, float] = PLAIN_LABELS,
 ) -> Method:
     """Composes the mean cross-entropy of the labelled domains with weighted terms.
 
@@ -88,6 +102,8 @@ def make_objective(
         prefix: Where the terms' values stand in the config; term `t` reads the hparams that begin
             with `<prefix>.t.` and is multiplied by `<prefix>.t.weight`.
         regularizers: Terms of fine-tuning by name; their values stand at `regularization.<name>`.
+        options: `config.objective`: `label_smoothing`, and `mixup`, which mixes the pictures of
+            labelled domains before anything sees them; terms take the label of the larger share.
 
     Returns:
         A method of one phase.
@@ -141,6 +157,12 @@ def make_objective(
         return {"params": params, "batch_stats": batch_stats, "method_state": method_state}
 
     def loss(variables, batch: Batch, *, key, progress, hparams):
+        labelled = [domain for domain in needs if domain in LABELLED]
+        partners: dict[str, Any] = {}
+        if options["mixup"]:
+            batch, partners = mix(
+                batch, labelled, fold_in_name(key, "mixup"), alpha=options["mixup"]
+            )
         images = {domain: batch[domain]["image"] for domain in needs}
         outputs, batch_stats = forward(
             network, variables, images, key=fold_in_name(key, "dropout"), layers=layers
@@ -167,15 +189,18 @@ def make_objective(
                     factor = term.source_weight(states[name], view)
                     weights = factor if weights is None else weights * factor
 
-        labelled = [domain for domain in needs if domain in LABELLED]
-        task_losses = {
-            domain: cross_entropy(
+        def task_loss_of(domain, labels):
+            return cross_entropy(
                 outputs[domain].logits,
-                batch[domain]["label"],
+                labels,
                 weights if domain == "source" else None,
+                smoothing=options["label_smoothing"],
             )
-            for domain in labelled
-        }
+
+        task_losses = {domain: task_loss_of(domain, batch[domain]["label"]) for domain in labelled}
+        for domain, (share, labels) in partners.items():
+            other = task_loss_of(domain, labels)
+            task_losses[domain] = share * task_losses[domain] + (1 - share) * other
         task_loss = jnp.mean(jnp.stack(list(task_losses.values())))
         total, new_states = task_loss, dict(states)
         metrics = {"task_loss": task_loss}
