@@ -111,6 +111,9 @@ def get_config() -> Any:
 
     config.evaluation = ConfigDict()
     config.evaluation.every = 200  # steps
+    # Stop once so many evaluations came after the one that a rule chooses; 0: never
+    config.evaluation.patience = 0
+    config.evaluation.stop_by = "source_val"  # source_val | information_maximization: that rule
     # True: train back from the target's predicted labels too, and score by the source's accuracy
     config.evaluation.reverse_validation = False
     # True: also score a linear support vector machine in the place of the last layer
