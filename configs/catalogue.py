@@ -220,7 +220,10 @@ PAPERS = {
     "delta": ("Xingjian Li et al., DELTA, ICLR 2019", "target labels"),
     "bss": ("Chen et al., Batch Spectral Shrinkage, NeurIPS 2019", "target labels"),
     "co_tuning": ("You et al., Co-Tuning, NeurIPS 2020", "target labels"),
-    "distillation": ("Hinton et al., Distilling the Knowledge, 2015", "target labels"),
+    "distillation": (
+        "Zhizhong Li and Hoiem, Learning without Forgetting, ECCV 2016",
+        "target labels",
+    ),
 }
 # Legal settings of `PAPERS`.
 SETTINGS = (

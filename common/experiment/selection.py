@@ -154,7 +154,7 @@ def has_stopped(
     Returns:
         True once the last `patience` evaluations were not chosen.
     """
-    if not patience:
+    if not patience or len(records) <= patience:
         return False
     chosen = RULES[rule](visible(records), num_source_val=num_source_val)
     return chosen is not None and len(records) - 1 - chosen >= patience
