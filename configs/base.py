@@ -36,6 +36,10 @@ def get_config() -> Any:
     config.transfer = ConfigDict()  # of rows of fine-tuning, see TRANSFER
     config.regularization = ConfigDict()  # of them too: terms by name, see REGULARIZERS
 
+    config.objective = ConfigDict()  # what becomes of labels and labelled pictures; 0: nothing
+    config.objective.label_smoothing = 0.0  # share of each label that all classes get alike
+    config.objective.mixup = 0.0  # alpha of the Beta distribution of the shares of two pictures
+
     config.optimizer = ConfigDict()
     config.optimizer.name = "adam"  # sgd | adam | adamw
     config.optimizer.learning_rate = 1e-3
@@ -113,6 +117,9 @@ def get_config() -> Any:
 
     config.evaluation = ConfigDict()
     config.evaluation.every = 200  # steps
+    # Stop once so many evaluations came after the one that a rule chooses; 0: never
+    config.evaluation.patience = 0
+    config.evaluation.stop_by = "source_val"  # source_val | information_maximization: that rule
     # True: train back from the target's predicted labels too, and score by the source's accuracy
     config.evaluation.reverse_validation = False
     # True: also score a linear support vector machine in the place of the last layer

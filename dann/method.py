@@ -91,6 +91,23 @@ def check_unweighted(config: Mapping[str, Any]) -> None:
         )
 
 
+def check_plain_labels(config: Mapping[str, Any]) -> None:
+    """Refuses options of the shared task loss in a whole method, which has losses of its own.
+
+    Args:
+        config: The resolved config.
+
+    Raises:
+        ValueError: `config.objective` changes something.
+    """
+    for name, value in config["objective"].items():
+        if value:
+            raise ValueError(
+                f"config.objective.{name} is {value}, an option of the task loss that terms are "
+                f"added to; config.method {config['method']!r} has losses of its own: set it to 0"
+            )
+
+
 def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
     """Builds the whole method that `config.method` names, or one from `config.alignment`'s terms.
 
@@ -109,6 +126,7 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
     """
     if config["method"] in METHODS:
         check_unweighted(config)
+        check_plain_labels(config)
         return METHODS[config["method"]](config, num_classes)
     check_keys("config.alignment", config["alignment"], sorted(ALIGNMENTS))
     network = make_network(config["model"], num_classes)
@@ -122,4 +140,6 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
             )
     if set(terms) - OF_EACH_DOMAIN and all(term.source_weight is None for term in terms.values()):
         check_unweighted(config)
-    return make_objective(network, tuple(config["domains"]), terms, "alignment")
+    return make_objective(
+        network, tuple(config["domains"]), terms, "alignment", options=config["objective"]
+    )

@@ -96,11 +96,12 @@ def make_plan(config: Mapping[str, Any]) -> Plan:
         trains,
         groups,
         _make_evaluates(trains, config["optimizer"]["freeze"], groups) if kept else None,
-        # An augmentation draws a picture anew, and what reads more than features needs pictures.
+        # Augmentation and mixup draw pictures anew; a regulariser may read more than features.
         kept
         and not stages
         and own["cache_features"]
         and not config["data"]["augment"]
+        and not config["objective"]["mixup"]
         and not config["regularization"],
     )
 

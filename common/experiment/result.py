@@ -78,7 +78,6 @@ def write_results(
         "task": f"{config['source']}>{config['target']}",
         "source": config["source"],
         "target": config["target"],
-        "steps": config["num_steps"],
         "status": "done",
         "sees_target_pictures": "target" in seen,
         "target_test_seen": "target" in seen and config["data"]["transductive"],
@@ -104,6 +103,7 @@ def write_results(
         }
         result = shared | {
             "run_id": folder.run_id(own),
+            "steps": int(alone.step),  # fewer than config.num_steps where it stopped early
             "method": own["method"],
             "seed": own["seed"],
             "split_seed": own["data"]["split_seed"],

@@ -127,9 +127,29 @@ def _train(
             failures[member] = int(step)
             _write_failure(folders[member], failures[member])
 
+    def stopped():
+        patience, rule = config["evaluation"]["patience"], config["evaluation"]["stop_by"]
+        found = [
+            selection.has_stopped(
+                evaluated(records), rule=rule, patience=patience, num_source_val=num_source_val
+            )
+            for records in history
+        ]
+        # Nobody waits for a run that failed.
+        return np.asarray(
+            [
+                has_stopped or bool(patience and member in failures)
+                for member, has_stopped in enumerate(found)
+            ]
+        )
+
     def choose(step, train, evaluation):
         taken: dict[str, list[bool]] = {rule: [] for rule in rules}
-        for member, records in enumerate(history):
+        for (member, records), has_ended in zip(enumerate(history), stopped(), strict=True):
+            if has_ended:
+                for rule in rules:
+                    taken[rule].append(False)
+                continue
             record = writer.make_record(step, config["num_steps"], train, evaluation, member)
             seen = [*evaluated(records), record]
             chosen = selection.choose(seen, num_source_val=num_source_val)
@@ -152,10 +172,11 @@ def _train(
         log_every=config["runtime"]["log_every"],
         evaluate_every=config["evaluation"]["every"],
         choose=choose,
+        stopped=stopped,
     ):
-        state = boundary.state
+        state, had_stopped = boundary.state, stopped()
         for member, own in enumerate(folders):
-            if member in failures:
+            if member in failures or had_stopped[member]:
                 continue
             if boundary.health[member] != HEALTHY:
                 failures[member] = int(boundary.health[member])
@@ -179,7 +200,7 @@ def _train(
         if config["runtime"]["progress"]:
             show(boundary.step, _progress_text(boundary.evaluation))
         every = config["runtime"]["checkpoint_every"]
-        ended = boundary.step == config["num_steps"]
+        ended = boundary.step == config["num_steps"] or stopped().all()
         if ended or request or boundary.step // every > last_saved // every:
             checkpoint.save_population(manager, boundary.step, state)
             last_saved = boundary.step

@@ -135,3 +135,26 @@ def choose(records: Sequence[Record], *, num_source_val: int) -> dict[str, int |
     stripped = visible(records)
     chosen = {name: rule(stripped, num_source_val=num_source_val) for name, rule in RULES.items()}
     return {**chosen, "oracle": oracle_choice(records)}
+
+
+def has_stopped(
+    records: Sequence[Record], *, rule: str, patience: int, num_source_val: int
+) -> bool:
+    """Says whether a run stops early: the evaluation that a rule chooses has become too old.
+
+    By the rules' own measure of what is better; on a plateau, where a rule takes the latest of
+    equal evaluations, a run goes on. Target labels are as far away as from any rule.
+
+    Args:
+        records: Whole evaluation records of one run, in the order of their steps.
+        rule: A key of `RULES`.
+        patience: Evaluations after the chosen one that a run may take; 0: it never stops.
+        num_source_val: Size of the source's validation split.
+
+    Returns:
+        True once the last `patience` evaluations were not chosen.
+    """
+    if not patience or len(records) <= patience:
+        return False
+    chosen = RULES[rule](visible(records), num_source_val=num_source_val)
+    return chosen is not None and len(records) - 1 - chosen >= patience

@@ -3,7 +3,7 @@
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from common.models.mode import Dropout, Mode, computation_type, run_stage
+from common.models.mode import Dropout, Mode, computation_type, name_layer, run_stage
 from common.models.normalization import Normalization
 
 ACTIVATIONS = {"relu": nn.relu, "sigmoid": nn.sigmoid, "tanh": nn.tanh}
@@ -65,7 +65,7 @@ class MLP(nn.Module):
                 return Dropout(module.dropout, name=f"dropout_{index}")(value, mode=mode)
 
             value = run_stage(self, stage, value, remat=self.remat)
-            self.sow("layers", f"stage_{index}", value)
+            value = name_layer(self, f"stage_{index}", value)
         return value
 
 

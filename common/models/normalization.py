@@ -20,6 +20,7 @@ use their running statistics and keep them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -48,6 +49,9 @@ ROOTS = ("feature_extractor", "task_head")
 
 # Of a batch normalisation, below the path of its layer.
 PARAMETERS = ("BatchNorm_0/scale", "BatchNorm_0/bias")
+
+# Nothing is switched off.
+NO_MASKS: Mapping[str, Array] = MappingProxyType({})
 
 # Weight of the past in the running statistics of every network.
 MOMENTUM = 0.9
@@ -134,14 +138,16 @@ def _apply(
     *,
     mode: Mode,
     key: Key[Array, ""] | None,
-    layers: Sequence[str],
+    layers: Sequence[str] | None,
+    masks: Mapping[str, Array] = NO_MASKS,
     progress: Float[ArrayLike, ""] = 1.0,
 ) -> tuple[Outputs, dict[str, Any]]:
     """Runs the feature extractor and the head once over one array of pictures.
 
     Whatever the layers compute in, losses see single precision or more.
     """
-    mutable = (["batch_stats"] if mode.batch_statistics else []) + (["layers"] if layers else [])
+    mutable = ["batch_stats"] if mode.batch_statistics else []
+    mutable += ["layers"] if layers is None or layers else []
     kept: dict[str, Any] = {}
     stats: dict[str, Any] = {}
     value = images
@@ -150,6 +156,8 @@ def _apply(
         variables = {"params": params.get(root, {})}
         if root in batch_stats:
             variables["batch_stats"] = batch_stats[root]
+        if masks:
+            variables["masks"] = traverse_util.unflatten_dict(dict(masks), sep="/")
         rngs = {} if key is None else {"dropout": fold_in_name(key, root)}
         value, collections = module.apply(
             variables,
@@ -164,6 +172,7 @@ def _apply(
         kept |= {name: maps[0] for name, maps in sown.items()}
         if "batch_stats" in collections:
             stats[root] = collections["batch_stats"]
+    layers = tuple(kept) if layers is None else layers
     missing = [name for name in layers if name not in kept]
     if missing:
         raise ValueError(
@@ -238,7 +247,7 @@ def forward(
     images: Mapping[str, Float[Array, "batch *shape"]],
     *,
     key: Key[Array, ""],
-    layers: Sequence[str] = (),
+    layers: Sequence[str] | None = (),
     progress: Float[ArrayLike, ""] = 1.0,
 ) -> tuple[dict[str, Outputs], Any]:
     """Runs the network in training mode over every domain of a batch.
@@ -249,7 +258,7 @@ def forward(
         images: Pictures by domain.
         key: Source of dropout masks; each domain folds in its own name, except under `joint`,
             where one mask covers all domains.
-        layers: Names of inner activations to return.
+        layers: Names of inner activations to return; None for all.
         progress: Fraction of the run, in [0, 1], which `network.evaluates` takes.
 
     Returns:
@@ -352,7 +361,8 @@ def predict(
     images: Float[Array, "batch *shape"],
     domain: str,
     *,
-    layers: Sequence[str] = (),
+    layers: Sequence[str] | None = (),
+    masks: Mapping[str, Array] = NO_MASKS,
 ) -> Outputs:
     """Runs the network in evaluation mode: no dropout, running statistics.
 
@@ -362,7 +372,9 @@ def predict(
         images: Pictures of one domain.
         domain: The pictures' domain; it chooses the statistic under `per_domain`. A domain that
             was never trained on is evaluated with the first that was.
-        layers: Names of inner activations to return.
+        layers: Names of inner activations to return; None for all.
+        masks: Factors of the channels of inner activations, by name, such as 0 for a channel
+            that is switched off.
 
     Returns:
         The outputs.
@@ -371,6 +383,10 @@ def predict(
     if network.policy == "per_domain":
         batch_stats = batch_stats.get(STATISTIC_OF_DOMAIN[domain], next(iter(batch_stats.values())))
     outputs, _ = _apply(
-        network, variables["params"], batch_stats, images, mode=EVALUATION, key=None, layers=layers
+        *(network, variables["params"], batch_stats, images),
+        mode=EVALUATION,
+        key=None,
+        layers=layers,
+        masks=masks,
     )
     return outputs

@@ -50,6 +50,8 @@ class Program(NamedTuple):
         evaluate: `(state, tables) -> {split: {"confusion", "loss"}}`, and under `score` the
             label-free scores by name.
         keep: `(state, {rule: bool}) -> state`, keeps the current variables where true.
+        hold: `(after, before, bool) -> state`, takes back a chunk where true; `before` is without
+            the key, which never changes.
         refresh: `(state, tables) -> state`, the method's refresh over whole training splits.
         outputs: `(state, tables, role, split) -> Outputs` over a whole split.
         predict: `(state, tables, images, role) -> Outputs` of stored pictures that all members
@@ -63,6 +65,7 @@ class Program(NamedTuple):
     chunk: Callable[[State, Tables, int, int], tuple[State, dict[str, Array]]]
     evaluate: Callable[[State, Tables], dict[str, dict[str, Array]]]
     keep: Callable[[State, Mapping[str, Any]], State]
+    hold: Callable[[State, State, Any], State]
     refresh: Callable[[State, Tables], State]
     outputs: Callable[[State, Tables, str, str], Outputs]
     predict: Callable[[State, Tables, Any, str], Outputs]
@@ -232,6 +235,9 @@ def make_program(
         kept = jax.tree.map(lambda new, old: jnp.where(healthy, new, old), after, before)
         return kept._replace(health=after.health)
 
+    def hold_one(after, before, stopped):
+        return jax.tree.map(lambda new, old: jnp.where(stopped, old, new), after, before)
+
     def chunk_one(state, key, tables, drawn, pictures, one):
         def body(state, inputs):
             rows, stored = inputs
@@ -313,6 +319,7 @@ def make_program(
     }
     summarize = compiled(summarize_one, 0, table_axes)
     roll_back = compiled(roll_back_one, 0, 0)
+    run_hold = compiled(hold_one, 0, 0, 0)
     run_keep = compiled(keep, 0, 0, donate_argnums=0)
     run_refresh = compiled(refresh_one, 0, 0, table_axes, 0)
 
@@ -396,11 +403,15 @@ def make_program(
     def keep_choice(state, take):
         return run_keep(state._replace(key=()), take)._replace(key=state.key)
 
+    def hold(after, before, stopped):
+        return run_hold(after._replace(key=()), before, stopped)._replace(key=after.key)
+
     return Program(
         create=compiled(create_one, 0, table_axes),
         chunk=chunk,
         evaluate=evaluate,
         keep=keep_choice,
+        hold=hold,
         refresh=refresh,
         outputs=lambda state, tables, role, split: pass_over(
             state, tables, role, tables[role][split], False

@@ -70,7 +70,7 @@ def fetch(name: str) -> Path:
         from huggingface_hub import constants, errors, hf_hub_download
     except ImportError:
         raise ValueError(
-            f'{name} is on the Hugging Face hub: run `pip install "adaptax[hub]"`, or '
+            f'{name} is on the Hugging Face hub: install it by `pip install -e ".[hub]"`, or '
             "fetch the file yourself and write its path"
         ) from None
     # It tells of every attempt; what came of them is said below.

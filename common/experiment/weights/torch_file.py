@@ -36,7 +36,7 @@ def read_torch(path: Path) -> dict[str, np.ndarray]:
     except ImportError:
         raise ValueError(
             f"{path} was written by PyTorch, which is not installed here: install it by "
-            '`pip install "adaptax[torch]"`, or turn the file into safetensors on a machine that '
+            '`pip install -e ".[torch]"`, or turn the file into safetensors on a machine that '
             f"has it, by `python launch.py convert {path}`"
         ) from None
     try:

@@ -135,6 +135,25 @@ def test_a_parent_may_start_from_a_run_itself(tmp_path):
     assert said == ["1 runs, 1 to train, in 1 programs"] * 3
 
 
+def test_a_probe_comes_before_the_whole_and_what_is_trained_is_a_matter_of_each(tmp_path):
+    changes = {"transfer.freeze": "last_1_stages", "transfer.unfreeze_until": 0.5, "num_steps": 30}
+    config = build(tmp_path, "lp_ft", SHORT)
+    folder.change(config, changes)
+    runs = family.resolve_family(config, changes, base.get_config(), catalogue)
+    assert [own["method"] for own in runs] == ["source_only", "linear_probe", "lp_ft"]
+    assert [own["transfer"].get("freeze") for own in runs] == [
+        None,
+        "all_but_head",
+        "last_1_stages",
+    ]
+    assert [own["transfer"].get("unfreeze_until") for own in runs] == [None, 0.0, 0.5]
+    assert [own["num_steps"] for own in runs] == [30, 30, 30]
+    # By name an override reaches the parent, which then is no probe.
+    config.init_from.overrides.update({"transfer": {"freeze": "none"}})
+    with pytest.raises(ValueError, match="config.method is 'linear_probe', the name of another"):
+        family.resolve_family(config, changes, base.get_config(), catalogue)
+
+
 def test_a_row_that_would_start_from_itself_is_refused(tmp_path):
     config = build(tmp_path, "fine_tune", {"init_from.method": "fine_tune"})
     with pytest.raises(ValueError, match="no run can start from its own end"):

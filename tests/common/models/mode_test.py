@@ -11,7 +11,7 @@ from jax import lax
 
 from common.models.mlp import MLP
 from common.models.mode import DTYPES, EVALUATION, TRAINING, Dropout, Mode, computation_type
-from common.models.network import FEATURE_EXTRACTORS, make_network
+from common.models.network import make_network
 from common.models.normalization import forward, initialize
 from tests.tiny import quick_compilation
 
@@ -21,8 +21,28 @@ OPTIONS = {
     "lenet": {},
     "cnn": {"channels": 8, "hidden": (16,)},
     "svhn_net": {"channels": (4, 4, 8)},
+    "cifar_resnet20": {"blocks": 1, "channels": (4, 8)},
+    "resnet18": {"blocks": (1,), "width": 4, "groups": 4},
+    "vgg16": {"blocks": (1, 1), "width": 4, "hidden": (16, 8), "pooled": 2, "groups": 4},
+    "vit_s16": {
+        **{"blocks": 1, "width": 16, "heads": 2, "hidden": 16, "patch": 8, "picture_size": 16},
+        "dropout": 0.25,
+    },
 }
-MODELS = list(FEATURE_EXTRACTORS)
+
+
+def models(*in_matrix):
+    """Marks those that share what is tested with others."""
+    return [
+        pytest.param(name, marks=pytest.mark.matrix if name in in_matrix else ())
+        for name in OPTIONS
+    ]
+
+
+MODELS, COMPILED = models("cifar_resnet20", "vgg16"), models("cifar_resnet20", "vgg16", "resnet18")
+# How many parts of each are computed again.
+PARTS = {"mlp": 2, "lenet": 2, "cnn": 2, "svhn_net": 3}
+PARTS |= {"cifar_resnet20": 3, "resnet18": 2, "vgg16": 4, "vit_s16": 2}
 
 
 @pytest.fixture(autouse=True)
@@ -133,7 +153,7 @@ def test_without_dropout_no_key_is_asked_for(rate, mode):
     np.testing.assert_array_equal(Dropout(rate).apply({}, values, mode=mode), values)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", COMPILED)
 def test_stages_computed_again_change_neither_value_nor_gradient_nor_statistics(name):
     kept, variables, images = make_case(name)
     again, others, _ = make_case(name, remat=True)
@@ -152,8 +172,7 @@ def test_every_model_computes_its_stages_again_when_asked(name):
         network, variables, images = make_case(name, remat=remat)
         program = jax.make_jaxpr(loss_of, static_argnums=0)(network, variables, images)
         counts[remat] = sum("remat" in each.primitive.name for each in equations_of(program.jaxpr))
-    stages = {"mlp": 2, "lenet": 2, "cnn": 2, "svhn_net": 3}
-    assert counts == {False: 0, True: stages[name]}
+    assert counts == {False: 0, True: PARTS[name]}
 
 
 def test_computing_again_keeps_less_for_the_backward_pass():
@@ -265,7 +284,7 @@ def distance(actual, expected):
     return float(jnp.linalg.norm(actual - expected) / jnp.linalg.norm(expected))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", COMPILED)
 def test_half_precision_is_close_to_single_precision(name):
     """Tolerance: a bfloat16 has 8 significant bits, so that a rounding is off by up to 2**-9.
 

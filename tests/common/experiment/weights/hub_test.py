@@ -102,5 +102,5 @@ def test_failures_are_one_sentence(error, sentence, made_up):
 
 def test_without_the_package_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(ValueError, match=r'pip install "adaptax\[hub\]"`, or fetch the file yours'):
+    with pytest.raises(ValueError, match=r'pip install -e "\.\[hub\]"`, or fetch the file yours'):
         hub.fetch("hf:a/b")
