@@ -22,7 +22,9 @@ def get_config() -> Any:
     config.num_steps = 2000
 
     config.model = ConfigDict()
-    config.model.name = "cnn"  # cnn | lenet | mlp | svhn_net
+    # cnn | lenet | mlp | svhn_net | cifar_resnet20, 32, 44, 56 | resnet18, 34, 50, 101 | vgg16 |
+    # vit_s16 | vit_b16
+    config.model.name = "cnn"
     config.model.normalization = "group"  # joint | separate | per_domain | frozen | group | none
     config.model.dtype = (
         "float32"  # float32 | bfloat16: what layers compute in; the rest is float32

@@ -180,6 +180,13 @@ def check_values(config: Config) -> None:
         if list(config["domains"]).count(domain) > 1:
             raise ValueError(f"config.domains names {domain!r} twice; name each domain once")
     check_name("config.data.center", flat["data.center"], CENTERS)
+    if flat.get("model.options.input_statistics", "none") != "none":
+        for key in ("center", "scaling"):
+            if flat[f"data.{key}"] != "none":
+                raise ValueError(
+                    "config.model.options.input_statistics is of pictures in [0, 1], but "
+                    f"config.data.{key} is {flat[f'data.{key}']!r}; set one of the two to 'none'"
+                )
     parents = [flat.get(f"init_from.{kind}") for kind in ("run", "method", "weights")]
     if flat["model.normalization"] == "frozen" and not any(parents):
         raise ValueError(

@@ -201,7 +201,7 @@ def _shapes(
         lambda images: extractor.init_with_output(jax.random.key(0), images, mode=EVALUATION),
         images,
     )
-    flat = traverse_util.flatten_dict(variables, sep="/")
+    flat: dict[str, Any] = traverse_util.flatten_dict(variables, sep="/")
     return {
         path.replace("/", "/feature_extractor/", 1): leaf.shape
         for path, leaf in flat.items()
