@@ -67,7 +67,7 @@ def fetch(name: str) -> Path:
     """
     repository, revision, file = parse_id(name)
     try:
-        from huggingface_hub import constants, errors, hf_hub_download
+        import huggingface_hub  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise ValueError(
             f'{name} is on the Hugging Face hub: install it by `pip install -e ".[hub]"`, or '
@@ -79,7 +79,9 @@ def fetch(name: str) -> Path:
 
     def find(wanted: str) -> Path:
         return Path(
-            hf_hub_download(repository, wanted, revision=revision, local_files_only=is_closed)
+            huggingface_hub.hf_hub_download(
+                repository, wanted, revision=revision, local_files_only=is_closed
+            )
         )
 
     for wanted in [file] if file else FILES:
@@ -88,16 +90,16 @@ def fetch(name: str) -> Path:
             for part in list_shards(path):
                 find(str(Path(wanted).with_name(part.name)))
             return path
-        except errors.LocalEntryNotFoundError:
+        except huggingface_hub.errors.LocalEntryNotFoundError:
             # The hub could not be asked; other files may be in the cache.
             is_closed = True
-        except errors.EntryNotFoundError:
+        except huggingface_hub.errors.EntryNotFoundError:
             continue
-        except errors.RepositoryNotFoundError:
+        except huggingface_hub.errors.RepositoryNotFoundError:
             raise ValueError(
                 f"{name}: the hub shows no repository {repository}; is it spelt right, or private?"
             ) from None
-        except errors.RevisionNotFoundError:
+        except huggingface_hub.errors.RevisionNotFoundError:
             raise ValueError(f"{name}: {repository} has no revision {revision!r}") from None
         except ValueError:
             raise
@@ -106,8 +108,9 @@ def fetch(name: str) -> Path:
             raise ValueError(f"{name} cannot be fetched: {told}") from None
     wanted = file or " or ".join(FILES)
     if is_closed:
+        cache = huggingface_hub.constants.HF_HUB_CACHE
         raise ValueError(
-            f"{name}: the hub cannot be reached, and its cache {constants.HF_HUB_CACHE} does not "
-            f"hold {wanted}; fetch the file elsewhere and write its path"
+            f"{name}: the hub cannot be reached, and its cache {cache} does not hold {wanted}; "
+            "fetch the file elsewhere and write its path"
         )
     raise ValueError(f"{name}: {repository} holds no {wanted}; name its file, as in {FORM}")

@@ -241,7 +241,7 @@ def _load(wanted: str) -> Weights:
         if sentence.startswith("library is"):
             raise ValueError(f"config.init_from.layout{sentence[len('library') :]}") from None
         raise ValueError(f"{key}: {error}") from None
-    flat = {
+    flat: dict[str, Any] = {
         kind: traverse_util.flatten_dict(tree, sep="/")
         for kind, tree in converted.variables.items()
     }

@@ -37,12 +37,13 @@ def made_up(monkeypatch, tmp_path):
         (tmp_path / file).write_text(answer)
         return str(tmp_path / file)
 
-    module = types.ModuleType("huggingface_hub")
-    module.hf_hub_download = hf_hub_download
-    module.constants = types.SimpleNamespace(HF_HUB_CACHE="cache")
     own = (EntryNotFoundError, LocalEntryNotFoundError)
     own += (RepositoryNotFoundError, RevisionNotFoundError)
-    module.errors = types.SimpleNamespace(**{error.__name__: error for error in own})
+    module = types.SimpleNamespace(
+        hf_hub_download=hf_hub_download,
+        constants=types.SimpleNamespace(HF_HUB_CACHE="cache"),
+        errors=types.SimpleNamespace(**{error.__name__: error for error in own}),
+    )
     monkeypatch.setitem(sys.modules, "huggingface_hub", module)
     return calls, answers
 
