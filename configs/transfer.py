@@ -83,7 +83,7 @@ def get_config(argument: str = ""):
     if method == "linear_probe":
         config.data.augment = {}
     if config.init_from.method == "linear_probe":
-        config.init_from.overrides = {"data.augment": {}}
+        config.init_from.overrides.update({"data": {"augment": {}}})
     return config
 
 
