@@ -1,4 +1,4 @@
-"""The one command of Adaptax: `python launch.py [train | sweep | report | prepare | list] [flags]`.
+"""The one command of Adaptax: `python launch.py [train | sweep | report | …] [flags]`.
 
 Without a verb it trains and compares the rows of `configs/digits.py` and prints the table.
 """
@@ -13,6 +13,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from common.experiment import command_line, data_command
+from common.experiment.weights import conversion
 from common.legal import check_name
 
 MAIN_CONFIG = str(Path(__file__).parent / "configs" / "digits.py")
@@ -22,6 +23,7 @@ USAGE = """usage: python launch.py          train and compare the rows of the em
                                [--cross_validation=FOLDS]
        python launch.py report FOLDER... [--output=FOLDER]
        python launch.py prepare --dataset=NAME[,NAME] [--manual_dir=FOLDER] [--data_dir=FOLDER]
+       python launch.py convert FILE [--output=FILE]   weights of PyTorch to safetensors
        python launch.py list   [methods|datasets|models|scores] [--data_dir=FOLDER]
 exit codes: 0 done; 1 a run failed; 2 wrong usage or config; 75 stopped by a signal, saved: run the
 same command again to go on"""
@@ -30,7 +32,7 @@ _CONFIG = config_flags.DEFINE_config_file("config", None, "File with get_config(
 _CROSS_VALIDATION = flags.DEFINE_integer(
     "cross_validation", 0, "Folds by which sweep chooses a setting.", lower_bound=0
 )
-_OUTPUT = flags.DEFINE_string("output", None, "Folder of the report; FOLDER/report by default.")
+_OUTPUT = flags.DEFINE_string("output", None, "The report's folder, or the file to convert to.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs; config.runtime.workdir.")
 
 
@@ -123,7 +125,7 @@ def list_names(arguments: list[str]) -> None:
 
 
 VERBS = {"train": train, "sweep": sweep, "report": report}
-VERBS |= {"prepare": data_command.prepare, "list": list_names}
+VERBS |= {"prepare": data_command.prepare, "convert": conversion.convert, "list": list_names}
 
 
 def main(argv: list[str]) -> None:

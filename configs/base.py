@@ -114,6 +114,12 @@ def get_config() -> Any:
     config.init_from.overrides = ConfigDict(allow_dotted_keys=True)
     config.init_from.include = ".*"  # full-match pattern of the parameters to take over
     config.init_from.selection = "last"  # last | source_val | …: which of the run's weights
+    # File of pretrained weights that the run, or the first of those trained before it, starts from:
+    # a path or hf:<owner>/<name>[@<revision>][:<file>], see docs/finetuning.md
+    config.init_from.weights = ""
+    config.init_from.sha256 = ""  # hash that the file must have; "": any
+    config.init_from.layout = ""  # whose names it uses: adaptax | torchvision | …; "": found out
+    config.init_from.head = False  # True: take its head too, whose classes are then the task's
 
     config.evaluation = ConfigDict()
     config.evaluation.every = 200  # steps

@@ -288,7 +288,10 @@ def set_method(config: Any, method: str) -> Any:
         config.regularization = ConfigDict(
             {name: REGULARIZERS[name] for name in method.split("+") if row != method}
         )
-        _start_from(config, parent)
+        # On one domain, learning from the source would be learning from these labels already.
+        is_alone = config.init_from.weights and config.source == config.target
+        if not (is_alone and parent == "source_only"):
+            _start_from(config, parent)
         if config.regularization:
             # A regulariser may own parameters that no other run has.
             config.init_from.include = r"(feature_extractor|task_head)/.*"

@@ -188,12 +188,13 @@ def check_values(config: Config) -> None:
                     "config.model.options.input_statistics is of pictures in [0, 1], but "
                     f"config.data.{key} is {flat[f'data.{key}']!r}; set one of the two to 'none'"
                 )
-    parents = (flat["init_from.run"], flat.get("init_from.method"))
+    parents = [flat.get(f"init_from.{kind}") for kind in ("run", "method", "weights")]
     if flat["model.normalization"] == "frozen" and not any(parents):
         raise ValueError(
             "config.model.normalization is 'frozen', which keeps the statistics of the run that a "
-            "run starts from; name one by config.init_from.run, or a row by "
-            "config.init_from.method, and another normalization in config.init_from.overrides"
+            "run starts from; name one by config.init_from.run, a file by "
+            "config.init_from.weights, or a row by config.init_from.method, and another "
+            "normalization in config.init_from.overrides"
         )
     _check_files(config["data"])
     pattern = flat["init_from.include"]

@@ -20,13 +20,16 @@ NOT_SETTINGS = re.compile(
     r"experiment|method|seed|data\.split_seed|data\.\w+\.seed"
     # The run that a row's parent has for this seed.
     r"|init_from\.parent"
+    # It is shown beside the name of the file.
+    r"|init_from\.sha256"
     # These measure a run and change none of its weights.
     r"|evaluation\.(reverse_validation|retrained_head)"
 )
 # What a row and its baseline may differ in.
 OWN_SETTINGS = (
     *("package", "domains", "alignment.", "adaptation.", "transfer.", "regularization."),
-    *("optimizer.groups.", "init_from."),
+    *("optimizer.groups.", "init_from.run", "init_from.method", "init_from.overrides"),
+    *("init_from.include", "init_from.selection"),
     # Drawn by those rows alone that learn from two views.
     "data.strong_augment",
     # Without labelled target examples a row is the same whatever these say.
@@ -80,6 +83,10 @@ def flatten_settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, A
         name = f"{prefix}{key}"
         if isinstance(value, dict):
             flat |= {} if name == "runtime" else flatten_settings(value, f"{name}.")
+        elif name == "init_from.weights":
+            # Wherever the file lies; two of one name are told apart by what they hold.
+            own = f"{str(value).rpartition('/')[2]} {str(config.get('sha256'))[:8]}".strip()
+            flat[name] = own if value else ""
         elif name == "init_from.run":
             flat[name] = "a finished run" if value else ""
         elif not NOT_SETTINGS.fullmatch(name):
