@@ -9,7 +9,14 @@ from common.experiment import folder, selection
 from common.experiment.outcome import Stopped, StopRequest
 from common.experiment.run import train_population
 from tests.common.experiment.selection_test import make_records
+from tests.tiny import quick_compilation
 from tests.tiny_run import make_method, tiny
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick():
+    with quick_compilation():
+        yield
 
 
 def has_stopped(source, patience, rule="source_val", **more):
