@@ -239,7 +239,7 @@ PAPERS = {
     "bss": ("Chen et al., Batch Spectral Shrinkage, NeurIPS 2019", "target labels"),
     "co_tuning": ("You et al., Co-Tuning, NeurIPS 2020", "target labels"),
     "distillation": (
-        "Zhizhong Li and Hoiem, Learning without Forgetting, ECCV 2016",
+        "Li and Hoiem, Learning without Forgetting, ECCV 2016",
         "target labels",
     ),
 }
