@@ -11,6 +11,7 @@ import numpy as np
 from common.data.domain import Domain
 from common.data.overlap import count_shared
 from common.experiment import checkpoint, folder, resume, selection
+from common.experiment.final_metric import final_metrics
 from common.experiment.outcome import writing
 from common.experiment.retrained_head import head_inputs, retrain_head
 from common.method import LABELLED, Method, Outputs
@@ -72,6 +73,7 @@ def write_results(
     config, task = configs[0], tasks[0]
     shape = task["source"].examples.images.shape[1:]
     grid = _predict_plane(tasks, program, state, tables) if shape == (2,) else None
+    metrics = final_metrics(tasks, members, program, state, tables)
     seen = {ROLE_OF_DOMAIN[domain] for domain in method.needs}
     shared = {
         "experiment": config["experiment"],
@@ -130,6 +132,8 @@ def write_results(
             "warnings": resume.warnings_of(folder.read_json(path / "config.json")["starts"]),
             "selections": _select(history[member], len(tasks[member]["source"].splits["val"])),
         }
+        for rule, chosen in result["selections"].items():
+            chosen |= metrics[member].get(rule, {})
         if own["evaluation"]["retrained_head"] and set(LABELLED) & set(own["domains"]):
             result["selections"]["retrained_head"] = {
                 "step": int(alone.step),

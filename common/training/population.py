@@ -52,6 +52,8 @@ class Program(NamedTuple):
         keep: `(state, {rule: bool}) -> state`, keeps the current variables where true.
         refresh: `(state, tables) -> state`, the method's refresh over whole training splits.
         outputs: `(state, tables, role, split) -> Outputs` over a whole split.
+        logits: `(variables, tables, role, split) -> logits` over a whole split, of any variables
+            that a network is evaluated with.
         predict: `(state, tables, images, role) -> Outputs` of stored pictures that all members
             see, `[example, ...]`.
         close: Stops whatever reads ahead.
@@ -65,6 +67,7 @@ class Program(NamedTuple):
     keep: Callable[[State, Mapping[str, Any]], State]
     refresh: Callable[[State, Tables], State]
     outputs: Callable[[State, Tables, str, str], Outputs]
+    logits: Callable[[Any, Tables, str, str], Array]
     predict: Callable[[State, Tables, Any, str], Outputs]
     close: Callable[[], None]
     optimizer: Optimizer
@@ -366,11 +369,11 @@ def make_program(
             metrics = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *parts)
         return state._replace(key=key), metrics
 
-    def pass_over(state, tables, role, rows, logits_alone):
+    def pass_over(variables, tables, role, split, logits_alone):
         """Returns the outputs, or the logits alone, of all members' rows."""
+        rows, run = tables[role][split], run_outputs[role, logits_alone]
         count = rows.shape[-1]
         batches = batches_of(np.asarray(rows), config["runtime"]["evaluation_batch_size"])
-        variables, run = evaluated_variables_of(state), run_outputs[role, logits_alone]
         blocks = [batches]
         if stream:
             blocks = (jnp.asarray(block) for block in read_blocks(stream, role, batches))
@@ -378,19 +381,20 @@ def make_program(
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1)[:, :count], *parts)
 
     def evaluate(state, tables):
+        variables = evaluated_variables_of(state)
         logits = {
-            f"{role}_{split}": pass_over(state, tables, role, tables[role][split], True)
+            f"{role}_{split}": pass_over(variables, tables, role, split, True)
             for role, split in EVALUATED_SPLITS
         }
         return summarize(logits, tables)
 
     def refresh(state, tables):
+        variables = evaluated_variables_of(state)
         passes = {
-            (role, split): pass_over(state, tables, role, tables[role][split], False)
+            (role, split): pass_over(variables, tables, role, split, False)
             for role, split in dict.fromkeys(place_of.values())
         }
         outputs = {domain: passes[place] for domain, place in place_of.items()}
-        variables = evaluated_variables_of(state)
         return state._replace(method_state=run_refresh(variables, state.hparams, tables, outputs))
 
     def keep_choice(state, take):
@@ -403,7 +407,10 @@ def make_program(
         keep=keep_choice,
         refresh=refresh,
         outputs=lambda state, tables, role, split: pass_over(
-            state, tables, role, tables[role][split], False
+            evaluated_variables_of(state), tables, role, split, False
+        ),
+        logits=lambda variables, tables, role, split: pass_over(
+            variables, tables, role, split, True
         ),
         predict=lambda state, tables, images, role: compiled(
             lambda state, tables, images: predict_one(state, tables, images, role),
