@@ -16,6 +16,7 @@ from common.experiment.reporting.cell import (
 )
 from common.experiment.reporting.choice import write_choices
 from common.experiment.reporting.grouping import BASELINES
+from common.experiment.reporting.metric_table import write_metrics
 from common.experiment.reporting.protocol import (
     describe_protocol,
     differing_settings,
@@ -162,8 +163,8 @@ def _selection_section(selection: str, rows: Sequence[Row]) -> list[str]:
 
 
 def _details(task: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
-    """Writes what is known without labels, the cost, and each class."""
-    lines = ["### Without target labels", *_label_free(rows)]
+    """Writes other metrics, what is known without labels, the cost, and each class."""
+    lines = [*write_metrics(rows), "### Without target labels", *_label_free(rows)]
     lines += ["### Cost", *markdown_table(COST_HEADER, map(_cost_cells, rows))]
     return [*lines, *_class_section(task, rows)]
 
