@@ -21,6 +21,11 @@ def get_config() -> Any:
     config.domains = ("source",)  # domains of a batch: source, target, target_labelled
     config.num_steps = 2000
 
+    # What a label is: multi_class | binary (one logit for two classes) | multi_label | regression
+    config.task = ConfigDict({"kind": "multi_class"})
+    config.task.regression_loss = "mse"  # mse | huber
+    config.task.huber_delta = 1.0  # error up to which huber counts the square
+
     config.model = ConfigDict()
     config.model.name = "cnn"  # cnn | lenet | mlp | svhn_net
     config.model.normalization = "group"  # joint | separate | per_domain | frozen | group | none

@@ -8,6 +8,7 @@ from typing import Any
 from common.method import Method
 from common.models.network import make_network
 from common.training.objective import make_objective
+from common.training.task_loss import make_task_loss
 
 
 def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
@@ -20,13 +21,14 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
 
     Args:
         config: The resolved config.
-        num_classes: Number of classes of the task.
+        num_classes: Number of classes of the task, or of its labels or values.
 
     Returns:
         The method.
 
     Raises:
-        ValueError: A model, policy or domain that does not exist.
+        ValueError: A model, policy, domain or kind of task that does not exist.
     """
-    network = make_network(config["model"], num_classes)
-    return make_objective(network, tuple(config["domains"]), {}, "finetune")
+    network = make_network(config["model"], num_classes, config["task"]["kind"])
+    task_loss = make_task_loss(config["task"])
+    return make_objective(network, tuple(config["domains"]), {}, "finetune", task_loss)

@@ -22,10 +22,12 @@ from common.experiment.parent import check_parent
 from common.legal import check_count, check_name, check_number
 from common.method import LABELLED, UNLABELLED, Method
 from common.models.network import OF_PICTURES
+from common.task_kind import OF_CLASSES
 from common.training import parallel
 from common.training.batch import ROLE_OF_DOMAIN, make_assemble, training_split
 from common.training.hparam import flatten
 from common.training.optimizer import make_optimizer
+from common.training.task_loss import check_task
 
 Config = Mapping[str, Any]
 MakeMethod = Callable[[Config, int], Method]
@@ -54,6 +56,9 @@ KINDS: dict[type, tuple[tuple[type, ...], str]] = {
     type(None): ((int, type(None)), "a whole number or None"),
 }
 CHANNELS = (0, 1, 3)
+# What chooses or counts by class, in config.data and in config.evaluation.
+NEED_CLASSES = ("classes", "target_classes", "rename_classes", "target_labels_per_class")
+SCORES_OF_CLASSES = ("reverse_validation", "retrained_head")
 GROUP = ("pattern", "learning_rate_factor")
 
 
@@ -168,6 +173,8 @@ def check_values(config: Config) -> None:
         if list(config["domains"]).count(domain) > 1:
             raise ValueError(f"config.domains names {domain!r} twice; name each domain once")
     check_name("config.data.center", flat["data.center"], CENTERS)
+    check_task(config["task"])
+    _check_kind(config)
     parents = (flat["init_from.run"], flat.get("init_from.method"))
     if flat["model.normalization"] == "frozen" and not any(parents):
         raise ValueError(
@@ -183,6 +190,21 @@ def check_values(config: Config) -> None:
         raise ValueError(
             f"config.init_from.include: {pattern!r} is no regular expression: {error}"
         ) from None
+
+
+def _check_kind(config: Config) -> None:
+    """Refuses what works on classes where the task has none."""
+    kind, data, evaluation = config["task"]["kind"], config["data"], config["evaluation"]
+    asked = {
+        **{f"data.{name}": data[name] for name in NEED_CLASSES},
+        **{f"evaluation.{name}": evaluation[name] for name in SCORES_OF_CLASSES},
+    }
+    for key, value in asked.items() if kind not in OF_CLASSES else ():
+        if value:
+            raise ValueError(
+                f"config.task.kind is {kind!r}, whose labels are no classes, and config.{key}, "
+                f"which is about classes, is {value!r}: leave it as it is in configs/base.py"
+            )
 
 
 def _check_files(data: Config) -> None:
@@ -222,5 +244,11 @@ def _shapes_of(method: Method, config: Config, task: Mapping[str, Domain]) -> An
         shape = task[ROLE_OF_DOMAIN[domain]].examples.images.shape[1:]
         image = jax.ShapeDtypeStruct((count, *shape), jnp.float32)
         number = jax.ShapeDtypeStruct((count,), jnp.int32)
-        batch[domain] = {field: image if "image" in field else number for field in fields}
+        labels = task[ROLE_OF_DOMAIN[domain]].examples.labels
+        kind = jnp.int32 if labels.ndim == 1 else jnp.float32
+        label = jax.ShapeDtypeStruct((count, *labels.shape[1:]), kind)
+        batch[domain] = {
+            field: image if "image" in field else label if field == "label" else number
+            for field in fields
+        }
     return jax.eval_shape(method.init, jax.random.key(0), batch)["params"]

@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from common.data.domain import Domain
-from common.evaluation.metric import classification_metrics, count_predictions
-from common.evaluation.probability import class_probability_metrics
+from common.evaluation.task_metric import TaskMetric, split_metrics
 from common.experiment.selection import ORACLE
 from common.training.population import Program
 from common.training.state import State, evaluated_variables_of
@@ -20,6 +18,7 @@ SPLITS = (("source", "val"), ("source", "test"), ("target", "test"))
 
 
 def final_metrics(
+    metric: TaskMetric,
     tasks: Sequence[Mapping[str, Domain]],
     members: Sequence[int],
     program: Program,
@@ -29,6 +28,7 @@ def final_metrics(
     """Computes all metrics of the weights that a run keeps.
 
     Args:
+        metric: Of the kind of task.
         tasks: The members' source and target.
         members: Which members have finished.
         program: The population's program.
@@ -52,38 +52,13 @@ def final_metrics(
                 own[rule] = own.get(twin, {})
             continue
         for role, split in SPLITS:
-            logits = np.asarray(program.logits(variables, tables, role, split))
+            outputs = np.asarray(program.logits(variables, tables, role, split))
             key = f"{ORACLE}metrics" if role == "target" else "metrics"
             for member in members:
                 domain = tasks[member][role]
-                metrics = split_metrics(
-                    logits[member], domain.examples.labels[domain.splits[split]]
-                )
+                labels = domain.examples.labels[domain.splits[split]]
+                metrics = split_metrics(metric, outputs[member], labels)
                 if metrics:
                     own = found[member].setdefault(rule, {}).setdefault(key, {})
                     own[f"{role}_{split}"] = metrics
     return found
-
-
-def split_metrics(
-    logits: Float[np.ndarray, "example class"], labels: Int[np.ndarray, "example"]
-) -> dict[str, Any]:
-    """Computes the metrics of a split.
-
-    Args:
-        logits: Unnormalised log-probabilities.
-        labels: True classes; negative where an example has none.
-
-    Returns:
-        The number of `examples` with a label, and single numbers by name; nothing without a label.
-        Logits that are not finite have no metrics of probabilities.
-    """
-    known = labels >= 0
-    if not known.any():
-        return {}
-    logits, labels = logits[known], labels[known]
-    derived = classification_metrics(count_predictions(logits.argmax(1), labels, logits.shape[1]))
-    metrics = {name: value for name, value in derived.items() if isinstance(value, float)}
-    if np.isfinite(logits).all():
-        metrics |= class_probability_metrics(logits, labels)
-    return {"examples": len(labels), **metrics}

@@ -19,17 +19,19 @@ FEATURE_EXTRACTORS = {"mlp": MLP, "lenet": LeNet, "cnn": CNN, "svhn_net": SVHNNe
 OF_PICTURES = ("cnn", "lenet", "svhn_net")
 
 # What the config sets for all modules alike, or the task.
-_NOT_OPTIONS = {"parent", "name", "normalization", "num_classes", "dtype", "remat"}
+_NOT_OPTIONS = {"parent", "name", "normalization", "dtype", "remat"}
+_NOT_OPTIONS |= {"num_classes", "single_unit"}
 _NAMES = {"activation": ACTIVATIONS, "kernel_init": KERNEL_INITIALIZERS}
 
 
-def make_network(config: Mapping[str, Any], num_classes: int) -> Network:
+def make_network(config: Mapping[str, Any], num_classes: int, kind: str = "multi_class") -> Network:
     """Builds the network of a config.
 
     Args:
         config: `config.model`: `name`, `normalization`, `dtype`, `remat`, `options` (attributes of
             the feature extractor) and `task_head` (attributes of the head).
-        num_classes: Number of logits.
+        num_classes: Number of outputs: of classes, of labels, or of predicted values.
+        kind: `config.task.kind`.
 
     Returns:
         The network; nothing is initialised yet.
@@ -51,7 +53,7 @@ def make_network(config: Mapping[str, Any], num_classes: int) -> Network:
             remat=config["remat"],
             **options,
         ),
-        TaskHead(num_classes=num_classes, dtype=config["dtype"], **head),
+        TaskHead(num_classes, single_unit=kind == "binary", dtype=config["dtype"], **head),
         policy,
     )
 

@@ -22,6 +22,7 @@ from common.method import (
     fold_in_name,
 )
 from common.models.normalization import Network, forward, initialize, predict
+from common.training.task_loss import TaskLoss
 
 
 def cross_entropy(
@@ -70,8 +71,9 @@ def make_objective(
     domains: tuple[str, ...],
     terms: Mapping[str, Alignment],
     prefix: str,
+    task_loss: TaskLoss | None = None,
 ) -> Method:
-    """Composes the mean cross-entropy of the labelled domains with weighted terms.
+    """Composes the mean task loss of the labelled domains with weighted terms.
 
     With no term this is plain supervised training, whoever asks for it.
 
@@ -81,6 +83,8 @@ def make_objective(
         terms: Terms by name.
         prefix: Where the terms' values stand in the config; term `t` reads the hparams that begin
             with `<prefix>.t.` and is multiplied by `<prefix>.t.weight`.
+        task_loss: From `make_task_loss`: `(outputs, labels, weights) -> scalar`; None for the
+            cross-entropy of classes.
 
     Returns:
         A method of one phase.
@@ -147,7 +151,7 @@ def make_objective(
 
         labelled = [domain for domain in needs if domain in LABELLED]
         task_losses = {
-            domain: cross_entropy(
+            domain: (task_loss or cross_entropy)(
                 outputs[domain].logits,
                 batch[domain]["label"],
                 weights if domain == "source" else None,
@@ -157,7 +161,7 @@ def make_objective(
         task_loss = jnp.mean(jnp.stack(list(task_losses.values())))
         total, new_states = task_loss, {}
         metrics = {"task_loss": task_loss}
-        for domain in labelled:
+        for domain in labelled if task_loss is None else ():
             correct = outputs[domain].logits.argmax(-1) == batch[domain]["label"]
             metrics[f"{domain}_accuracy"] = jnp.mean(correct.astype(task_loss.dtype))
         for name, term in terms.items():

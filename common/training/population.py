@@ -18,10 +18,11 @@ from common.data.pipeline import (
     shares_of,
 )
 from common.data.stream import StepReader, Stream, read_blocks
-from common.evaluation.metric import confusion_matrix, mean_loss
 from common.evaluation.output import batches_of, outputs_over, scan
 from common.evaluation.scores.score import SCORES
+from common.evaluation.task_metric import METRICS
 from common.method import Method, Outputs, check_needs, fold_in_name
+from common.task_kind import OF_CLASSES
 from common.training import parallel
 from common.training.batch import (
     ROLE_OF_DOMAIN,
@@ -47,8 +48,8 @@ class Program(NamedTuple):
     Attributes:
         create: `(hparams, tables) -> state`, the state before step 0.
         chunk: `(state, tables, first_step, num_steps) -> (state, metrics)`, metrics by step.
-        evaluate: `(state, tables) -> {split: {"confusion", "loss"}}`, and under `score` the
-            label-free scores by name.
+        evaluate: `(state, tables) -> {split: sums}`, with what `TaskMetric.summarize` returns, and
+            of classes under `score` the label-free scores by name.
         keep: `(state, {rule: bool}) -> state`, keeps the current variables where true.
         refresh: `(state, tables) -> state`, the method's refresh over whole training splits.
         outputs: `(state, tables, role, split) -> Outputs` over a whole split.
@@ -82,9 +83,11 @@ def is_of_members(name: str, array: Any) -> bool:
         array: The array.
 
     Returns:
-        True for rows and for what is fitted to them, and for labels that members predicted.
+        True for rows and for what is fitted to them, and for classes that members predicted;
+        several labels of an example, which are no whole numbers, are shared.
     """
-    return name in OF_MEMBERS or (name == "label" and array.ndim == 2)
+    is_predicted = name == "label" and array.ndim == 2 and np.issubdtype(array.dtype, np.integer)
+    return name in OF_MEMBERS or is_predicted
 
 
 def over_members(function: Callable, num_members: int, in_axes: tuple[Any, ...]) -> Callable:
@@ -148,6 +151,7 @@ def make_program(
         ValueError: Something in the config does not fit the method or the data.
     """
     check_needs(method.needs)
+    kind = config["task"]["kind"]
     batch_sizes = batch_sizes_of(config["data"], method.needs)
     place_of = {
         domain: (role, training_split(domain, tables[role]))
@@ -265,10 +269,9 @@ def make_program(
         result = {}
         for role, split in EVALUATED_SPLITS:
             own, labels = logits[f"{role}_{split}"], tables[role]["label"][tables[role][split]]
-            result[f"{role}_{split}"] = {
-                "confusion": confusion_matrix(own, labels),
-                "loss": mean_loss(own, labels),
-            }
+            result[f"{role}_{split}"] = METRICS[kind].summarize(own, labels)
+        if kind not in OF_CLASSES:
+            return result
         target = logits["target_val"]
         return result | {"score": {name: score(target) for name, score in SCORES.items()}}
 

@@ -1,0 +1,131 @@
+"""Tests of whole runs whose labels are no classes, or two."""
+
+import json
+
+import numpy as np
+import pytest
+
+from common.experiment import folder, report
+from common.experiment.check import check_population
+from common.experiment.outcome import StopRequest, UsageError
+from common.experiment.run import train_population
+from tests import tiny
+from tests.tiny_run import make_method
+
+DRAW = np.random.default_rng(0)
+MIX = np.array([[1.0, -1.0], [0.5, 2.0], [-1.0, 0.5]])
+
+
+def labels_of(kind, inputs):
+    """Returns labels that a linear network can learn."""
+    values = inputs @ MIX
+    if kind == "regression":
+        return values.astype(np.float32)
+    if kind == "multi_label":
+        return (values > 0).astype(np.int32)
+    return np.where(values[:, 0] > 0, "yes", "no")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Writes two domains of each kind: the target's inputs are shifted, their labels are not."""
+    place = tmp_path_factory.mktemp("domains")
+    for role, shift in (("source", 0.0), ("target", 0.3)):
+        inputs = DRAW.normal(size=(90, 3)).astype(np.float32)
+        for kind in ("binary", "multi_label", "regression"):
+            arrays = {"features": inputs + np.float32(shift), "labels": labels_of(kind, inputs)}
+            np.savez(place / f"{kind}_{role}.npz", **arrays)
+    return place
+
+
+def config_of(files, workdir, kind, row, **changes):
+    config = tiny.make_config(
+        row,
+        {
+            "experiment": kind,
+            "source": f"npz:{files}/{kind}_source.npz",
+            "target": f"npz:{files}/{kind}_target.npz",
+            "task.kind": kind,
+            "num_steps": 60,
+            "data.split_seed": 0,
+            "model.normalization": "none",
+            "optimizer.learning_rate": 0.1,
+            "evaluation.every": 30,
+            "runtime.log_every": 30,
+            "runtime.evaluation_batch_size": 64,
+            "runtime.workdir": str(workdir),
+            "runtime.tensorboard": False,
+            "runtime.progress": False,
+            **changes,
+        },
+    )
+    config["data"]["strong_augment"] = {}
+    return config
+
+
+def train(configs):
+    with tiny.quick_compilation():
+        assert not train_population(configs, make_method, StopRequest())
+    own = folder.run_folder(configs[0])
+    records = [json.loads(line) for line in (own / "metrics.jsonl").read_text().splitlines()]
+    return json.loads((own / "result.json").read_text()), records, own
+
+
+def test_values_are_learned_by_their_error_and_reported_in_their_units(files, tmp_path):
+    for row, seeds in (("source_only", (0, 1)), ("mmd", (0,))):
+        configs = [config_of(files, tmp_path, "regression", row, seed=seed) for seed in seeds]
+        result, records, own = train(configs)
+        assert result["primary_metric"] == {"name": "rmse", "higher_is_better": False}
+        errors = [record["source_val/rmse"] for record in records]
+        assert errors[-1] < 0.5 * errors[0] and records[-1]["source_val/mse"] < 1
+        chosen = result["selections"]
+        assert chosen["source_val"]["source_val_rmse"] == min(errors)
+        assert set(chosen) == {"last", "source_val", "oracle"}
+        target = chosen["last"]["oracle/metrics"]["target_test"]
+        assert target["rmse"] == pytest.approx(chosen["last"]["oracle/target_test_rmse"], rel=1e-5)
+        assert set(target) == {"examples", "mse", "rmse", "mae", "r2"}
+        with np.load(own / "outputs.npz") as kept:
+            truth, found = kept["oracle/target_test_label"], kept["target_test/prediction"]
+            assert target["mse"] == pytest.approx(np.mean((truth - found) ** 2), rel=1e-5)
+    made = report.write_report([tmp_path / "regression"])
+    text = made.path.read_text()
+    assert "RMSE" in text and "accuracy" not in text.split("## What is missing")[0]
+    assert text == "x"
+
+
+def test_two_classes_have_one_unit(files, tmp_path):
+    changes = {"model.task_head": {"hidden": (8,)}}
+    result, records, own = train([config_of(files, tmp_path, "binary", "mcc", **changes)])
+    assert records[-1]["source_val/accuracy"] > 0.8
+    metrics = result["selections"]["last"]["metrics"]["source_val"]
+    assert metrics["roc_auc"] > 0.9 and {"precision", "recall", "f1"} <= set(metrics)
+    # 3 x 16 + 16 of the extractor, 16 x 8 + 8 of the head's hidden layer, 8 + 1 of its unit.
+    assert result["parameters"]["total"] == 64 + 136 + 9
+
+
+def test_several_labels_have_a_probability_each(files, tmp_path):
+    result, records, own = train([config_of(files, tmp_path, "multi_label", "dann")])
+    assert records[-1]["source_val/macro_f1"] > 0.8
+    assert result["selections"]["last"]["oracle/metrics"]["target_test"]["average_precision"] > 0.8
+    assert result["classes"] == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "changes", "sentence"),
+    [
+        ("regression", "mcc", {}, "minimum_class_confusion takes predictions for shares"),
+        ("multi_label", "mcd", {}, "mcd takes predictions for shares"),
+        ("multi_label", "mmd", {"evaluation.retrained_head": True}, "evaluation.retrained_head"),
+        ("regression", "mmd", {"data.classes": ("a",)}, "config.data.classes"),
+        ("regression", "mmd", {"source": "digits"}, "name an npz:... domain"),
+        ("regression", "mmd", {"task.huber_delta": 0.0}, "huber_delta is 0"),
+        ("regression", "mmd", {"task.regression_loss": "l1"}, "regression_loss"),
+        ("regression", "mmd", {"task.kind": "ordinal"}, "config.task.kind"),
+        ("regression", "mmd", {"task.kind": "multi_label"}, "every value must be 0, 1, or -1"),
+        ("binary", "dann", {"source": "digits", "target": "digits"}, "10 classes; name two"),
+    ],
+)
+def test_what_cannot_be_is_refused(kind, row, changes, sentence, files, tmp_path):
+    with pytest.raises(UsageError, match=sentence):
+        check_population([config_of(files, tmp_path, kind, row, **changes)], make_method)
+    assert not list(tmp_path.iterdir())
