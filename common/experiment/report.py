@@ -145,12 +145,13 @@ def _csv(runs: Sequence[Run]) -> str:
             *("target_test_accuracy", "source_val_accuracy", "run", *COLUMNS),
         )
     ]
-    for (experiment, task), group in group_by_task(runs).items():
+    groups = [*group_by_task(runs).items(), *group_by_task(runs, "measured").items()]
+    for (experiment, task), group in groups:
         for name, members in rows_of(group)[0].items():
             for seed, run in members.items():
                 for selection, chosen in run.result["selections"].items():
                     line = [experiment, task, method_of(name), name, seed, selection]
-                    line += [chosen.get("step"), chosen[ACCURACY]]
+                    line += [chosen.get("step"), chosen.get(ACCURACY)]
                     line += [chosen.get("source_val_accuracy"), run.name]
                     table.append([*line, *csv_cells(chosen)])
     text = io.StringIO()

@@ -16,6 +16,7 @@ from common.experiment.reporting.cell import (
 )
 from common.experiment.reporting.choice import write_choices
 from common.experiment.reporting.grouping import BASELINES
+from common.experiment.reporting.measured import write_measured
 from common.experiment.reporting.metric_table import write_metrics
 from common.experiment.reporting.protocol import (
     describe_protocol,
@@ -94,6 +95,8 @@ def write_markdown(summary: Mapping[str, Any]) -> str:
         sections = sections_of(summary, task)
         lines += [_headline(sections["last"], chosen)]
         lines += (_short_section if is_short else _section)(task, sections, compared)
+    for task in summary["measured"]:
+        lines += write_measured(task)
     for task in summary["unlabelled"]:
         lines += [f"## {escape(task['experiment'])}: {escape(task['task'])}", ""]
         lines += [f"{NO_LABELS.capitalize()}.", "", *_label_free(task["rows"])]

@@ -21,8 +21,9 @@ IN_PERCENT = {
     "calibration_error": "calibration error",
 }
 AS_NUMBERS = {"brier_score": "Brier score"}
-# Columns of `results.csv`.
-COLUMNS = tuple(f"target_test_{name}" for name in (*IN_PERCENT, *AS_NUMBERS))
+# Columns of `results.csv`, of the target's test examples.
+IN_CSV = (*IN_PERCENT, *AS_NUMBERS, "mse", "rmse", "mae", "r2")
+COLUMNS = tuple(f"target_test_{name}" for name in IN_CSV)
 
 
 def metrics_of(chosen: Mapping[str, Any]) -> dict[str, dict[str, float]]:
@@ -73,7 +74,7 @@ def csv_cells(chosen: Mapping[str, Any]) -> list[float | None]:
         One number a column, None where it has none.
     """
     target = metrics_of(chosen).get("target_test", {})
-    return [target.get(name) for name in (*IN_PERCENT, *AS_NUMBERS)]
+    return [target.get(name) for name in IN_CSV]
 
 
 def write_metrics(rows: Sequence[Mapping[str, Any]]) -> list[str]:
