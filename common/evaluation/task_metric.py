@@ -41,7 +41,7 @@ class TaskMetric(NamedTuple):
     primary: str
     higher_is_better: bool
     summarize: Callable[[Array, Array], dict[str, Array]]
-    derive: Callable[[Mapping[str, np.ndarray]], dict[str, Any]]
+    derive: Callable[[Mapping[str, Any]], dict[str, Any]]
     complete: Callable[[np.ndarray, np.ndarray], dict[str, float]]
     predict: Callable[[np.ndarray], np.ndarray]
 
@@ -50,7 +50,7 @@ def _summarize_classes(logits: Array, labels: Array) -> dict[str, Array]:
     return {"confusion": confusion_matrix(logits, labels), "loss": mean_loss(logits, labels)}
 
 
-def _derive_classes(sums: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _derive_classes(sums: Mapping[str, Any]) -> dict[str, Any]:
     confusion = np.asarray(sums["confusion"])
     return classification_metrics(confusion) if confusion.any() else {}
 
@@ -136,7 +136,7 @@ def _summarize_labels(logits: Array, labels: Array) -> dict[str, Array]:
     return {"confusions": label_confusions(logits, labels), "loss": loss}
 
 
-def _derive_labels(sums: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _derive_labels(sums: Mapping[str, Any]) -> dict[str, Any]:
     confusions = np.asarray(sums["confusions"])
     return label_metrics(confusions) if confusions.any() else {}
 
@@ -169,7 +169,7 @@ def _summarize_values(predictions: Array, labels: Array) -> dict[str, Array]:
     return {"count": count, "mse": mse, "mae": mae, "loss": mse}
 
 
-def _derive_values(sums: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _derive_values(sums: Mapping[str, Any]) -> dict[str, Any]:
     if not sums["count"]:
         return {}
     mse = float(sums["mse"])

@@ -102,6 +102,7 @@ def make_objective(
                 )
             needs[domain] = tuple(dict.fromkeys((*needs[domain], *fields)))
     check_needs(needs)
+    example_loss, has_classes = task_loss or cross_entropy, task_loss is None
     if terms and not {"source", "target"} <= set(domains):
         raise ValueError(
             f"the terms {', '.join(terms)} compare source and target, but config.domains is "
@@ -151,7 +152,7 @@ def make_objective(
 
         labelled = [domain for domain in needs if domain in LABELLED]
         task_losses = {
-            domain: (task_loss or cross_entropy)(
+            domain: example_loss(
                 outputs[domain].logits,
                 batch[domain]["label"],
                 weights if domain == "source" else None,
@@ -161,7 +162,7 @@ def make_objective(
         task_loss = jnp.mean(jnp.stack(list(task_losses.values())))
         total, new_states = task_loss, {}
         metrics = {"task_loss": task_loss}
-        for domain in labelled if task_loss is None else ():
+        for domain in labelled if has_classes else ():
             correct = outputs[domain].logits.argmax(-1) == batch[domain]["label"]
             metrics[f"{domain}_accuracy"] = jnp.mean(correct.astype(task_loss.dtype))
         for name, term in terms.items():

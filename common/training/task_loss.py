@@ -69,7 +69,7 @@ def huber_error(
         Huber, Robust Estimation of a Location Parameter, Annals of Mathematical Statistics 35
         (1964).
     """
-    return jnp.mean(optax.huber_loss(predictions, labels, delta), axis=-1)
+    return jnp.mean(optax.huber_loss(predictions, labels, delta=delta), axis=-1)
 
 
 def check_task(config: Mapping[str, Any]) -> None:

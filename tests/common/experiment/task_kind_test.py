@@ -35,6 +35,7 @@ def files(tmp_path_factory):
         for kind in ("binary", "multi_label", "regression"):
             arrays = {"features": inputs + np.float32(shift), "labels": labels_of(kind, inputs)}
             np.savez(place / f"{kind}_{role}.npz", **arrays)
+        np.savez(place / f"three_{role}.npz", features=inputs, labels=np.arange(90) % 3)
     return place
 
 
@@ -73,11 +74,15 @@ def train(configs):
 
 def test_values_are_learned_by_their_error_and_reported_in_their_units(files, tmp_path):
     for row, seeds in (("source_only", (0, 1)), ("mmd", (0,))):
-        configs = [config_of(files, tmp_path, "regression", row, seed=seed) for seed in seeds]
+        slow = {"optimizer.learning_rate": 0.02}
+        configs = [
+            config_of(files, tmp_path, "regression", row, seed=seed, **slow) for seed in seeds
+        ]
         result, records, own = train(configs)
         assert result["primary_metric"] == {"name": "rmse", "higher_is_better": False}
         errors = [record["source_val/rmse"] for record in records]
-        assert errors[-1] < 0.5 * errors[0] and records[-1]["source_val/mse"] < 1
+        # Predicting the mean is wrong by about 2.
+        assert errors[-1] < 1 and records[-1]["source_val/mse"] == pytest.approx(errors[-1] ** 2)
         chosen = result["selections"]
         assert chosen["source_val"]["source_val_rmse"] == min(errors)
         assert set(chosen) == {"last", "source_val", "oracle"}
@@ -94,6 +99,9 @@ def test_values_are_learned_by_their_error_and_reported_in_their_units(files, tm
 
 
 def test_two_classes_have_one_unit(files, tmp_path):
+    three = config_of(files, tmp_path, "three", "dann", **{"task.kind": "binary"})
+    with pytest.raises(UsageError, match="3 classes; name two by config.data.classes"):
+        check_population([three], make_method)
     changes = {"model.task_head": {"hidden": (8,)}}
     result, records, own = train([config_of(files, tmp_path, "binary", "mcc", **changes)])
     assert records[-1]["source_val/accuracy"] > 0.8
@@ -122,7 +130,7 @@ def test_several_labels_have_a_probability_each(files, tmp_path):
         ("regression", "mmd", {"task.regression_loss": "l1"}, "regression_loss"),
         ("regression", "mmd", {"task.kind": "ordinal"}, "config.task.kind"),
         ("regression", "mmd", {"task.kind": "multi_label"}, "every value must be 0, 1, or -1"),
-        ("binary", "dann", {"source": "digits", "target": "digits"}, "10 classes; name two"),
+        ("regression", "dann", {"task.kind": "binary"}, "labels has the shape"),
     ],
 )
 def test_what_cannot_be_is_refused(kind, row, changes, sentence, files, tmp_path):
