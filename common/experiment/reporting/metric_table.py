@@ -21,6 +21,10 @@ IN_PERCENT = {
     "calibration_error": "calibration error",
 }
 AS_NUMBERS = {"brier_score": "Brier score"}
+# Macro precision and recall stand in `results.csv` alone.
+SHOWN = tuple(
+    name for name in (*IN_PERCENT, *AS_NUMBERS) if name not in ("macro_precision", "macro_recall")
+)
 # Columns of `results.csv`, of the target's test examples.
 IN_CSV = (*IN_PERCENT, *AS_NUMBERS, "mse", "rmse", "mae", "r2")
 COLUMNS = tuple(f"target_test_{name}" for name in IN_CSV)
@@ -87,7 +91,7 @@ def write_metrics(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         Lines of Markdown; none where no run has metrics.
     """
     tested = [row["metrics"].get("target_test", {}) for row in rows]
-    names = [name for name in (*IN_PERCENT, *AS_NUMBERS) if any(name in own for own in tested)]
+    names = [name for name in SHOWN if any(name in own for own in tested)]
     if not names:
         return []
     header = ["method", *((IN_PERCENT | AS_NUMBERS)[name] for name in names)]

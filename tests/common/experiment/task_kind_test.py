@@ -95,7 +95,19 @@ def test_values_are_learned_by_their_error_and_reported_in_their_units(files, tm
     made = report.write_report([tmp_path / "regression"])
     text = made.path.read_text()
     assert "RMSE" in text and "accuracy" not in text.split("## What is missing")[0]
-    assert text == "x"
+    lines = {line.split(" | ")[0].strip("| "): line for line in text.splitlines()}
+    # A single shared seed gives a difference without an interval.
+    rmse = result["selections"]["last"]["oracle/target_test_rmse"]
+    assert f"| mmd | 1 | {rmse:.4g} | - | " in lines["mmd"]
+    assert "source_only | 2 |" in lines["source_only"]
+    (task,) = made.summary["measured"]
+    assert (task["metric"], task["higher_is_better"]) == ("rmse", False)
+    means = [row["target"]["mean"] for row in task["rows"]]
+    assert means == sorted(means)
+    assert "Of RMSE less is better" in report.format_table(made.summary)
+    header, line = (made.path.parent / "results.csv").read_text().splitlines()[:2]
+    cells = dict(zip(header.split(","), line.split(","), strict=True))
+    assert cells["target_test_accuracy"] == "" and float(cells["target_test_rmse"]) > 0
 
 
 def test_two_classes_have_one_unit(files, tmp_path):
