@@ -21,10 +21,13 @@ def get_config() -> Any:
     config.domains = ("source",)  # domains of a batch: source, target, target_labelled
     config.num_steps = 2000
 
-    # What a label is: multi_class | binary (one logit for two classes) | multi_label | regression
+    # What a label is: multi_class | binary (one unit for two classes) | multi_label | regression |
+    # multi_task (several heads)
     config.task = ConfigDict({"kind": "multi_class"})
     config.task.regression_loss = "mse"  # mse | huber
     config.task.huber_delta = 1.0  # error up to which huber counts the square
+    # Of multi_task: {name: {kind, columns, weight, num_classes}}, see docs/tasks.md
+    config.task.heads = ConfigDict()
 
     config.model = ConfigDict()
     config.model.name = "cnn"  # cnn | lenet | mlp | svhn_net

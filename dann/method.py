@@ -147,7 +147,7 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
         check_unweighted(config)
         return METHODS[config["method"]](config, num_classes)
     check_keys("config.alignment", config["alignment"], sorted(ALIGNMENTS))
-    network = make_network(config["model"], num_classes, config["task"]["kind"])
+    network = make_network(config["model"], num_classes, config["task"])
     check_sources(config)
     terms = {name: ALIGNMENTS[name](own) for name, own in config["alignment"].items()}
     for name, term in terms.items():

@@ -29,6 +29,6 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
     Raises:
         ValueError: A model, policy, domain or kind of task that does not exist.
     """
-    network = make_network(config["model"], num_classes, config["task"]["kind"])
+    network = make_network(config["model"], num_classes, config["task"])
     task_loss = make_task_loss(config["task"])
     return make_objective(network, tuple(config["domains"]), {}, "finetune", task_loss)

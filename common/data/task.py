@@ -26,7 +26,7 @@ from common.data.labelled import draw_labelled
 from common.data.part import NONE
 from common.data.pool import list_sources, pool
 from common.legal import suggest
-from common.task_kind import OF_CLASSES
+from common.task_kind import OF_CLASSES, check_heads
 
 Config = Mapping[str, Any]
 Rows = Int[np.ndarray, "row"]
@@ -132,6 +132,9 @@ def _load_values(
                 f"config.source {sources[0]!r} has the labels {list_names(first.classes)}, "
                 f"{name!r} {list_names(own.classes)}; they must be the same in the same order"
             )
+    if config["task"]["kind"] == "multi_task":
+        for own in named.values():
+            check_heads(config["task"], own.labels, own.classes)
     if not target.classes:
         unknown = np.full((len(target.labels), len(first.classes)), np.nan, np.float32)
         target = target._replace(labels=unknown)

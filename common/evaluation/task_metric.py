@@ -24,6 +24,7 @@ from common.evaluation.probability import (
     roc_auc,
 )
 from common.evaluation.regression import regression_metrics
+from common.task_kind import heads_of, part_of_head
 
 
 class TaskMetric(NamedTuple):
@@ -32,15 +33,15 @@ class TaskMetric(NamedTuple):
     Attributes:
         primary: The metric that runs are chosen and compared by.
         higher_is_better: Its direction.
-        summarize: `(outputs, labels) -> sums`, traced; `loss` is among them.
-        derive: From a run's sums, as arrays, to its metrics; `{}` where no example has a label.
+        summarize: `(outputs, labels) -> sums`, a tree of arrays, traced; `loss` is among them.
+        derive: From a run's sums, on the host, to its metrics; `{}` where no example has a label.
         complete: `(outputs, labels) -> metrics` of labelled examples, on the host.
         predict: From outputs to predictions, in the form of labels.
     """
 
     primary: str
     higher_is_better: bool
-    summarize: Callable[[Array, Array], dict[str, Array]]
+    summarize: Callable[[Array, Array], dict[str, Any]]
     derive: Callable[[Mapping[str, Any]], dict[str, Any]]
     complete: Callable[[np.ndarray, np.ndarray], dict[str, float]]
     predict: Callable[[np.ndarray], np.ndarray]
@@ -205,6 +206,54 @@ METRICS: dict[str, TaskMetric] = {
         predict=lambda predictions: predictions,
     ),
 }
+
+
+def make_task_metric(task: Mapping[str, Any]) -> TaskMetric:
+    """Chooses what a task is measured by.
+
+    Args:
+        task: `config.task`.
+
+    Returns:
+        The metrics of its kind. Those of several heads are theirs, each behind its head's name; the
+        primary one is the weighted sum of the heads' losses, for the others have no common unit.
+    """
+    if task["kind"] != "multi_task":
+        return METRICS[task["kind"]]
+    heads = [(head, METRICS[head.kind]) for head in heads_of(task)]
+
+    def summarize(outputs, labels):
+        sums = {
+            head.name: own.summarize(*part_of_head(head, outputs, labels)) for head, own in heads
+        }
+        # What is learned by is known to the training alone; of the usual losses these are the same.
+        weighted = [head.weight * sums[head.name]["loss"] for head, _ in heads]
+        return {"heads": sums, "loss": jnp.sum(jnp.stack(weighted))}
+
+    def derive(sums):
+        found = {head.name: own.derive(sums["heads"][head.name]) for head, own in heads}
+        metrics = {
+            f"{name}_{metric}": value
+            for name, own in found.items()
+            for metric, value in own.items()
+        }
+        return metrics | ({"loss": float(sums["loss"])} if metrics else {})
+
+    def complete(outputs, labels):
+        return {
+            f"{head.name}_{metric}": value
+            for head, own in heads
+            for metric, value in own.complete(*part_of_head(head, outputs, labels)).items()
+        }
+
+    def predict(outputs):
+        columns = []
+        for head, own in heads:
+            predicted = own.predict(outputs[..., head.first : head.first + head.units])
+            columns.append(predicted.reshape(*outputs.shape[:-1], -1).astype(np.float32))
+        return np.concatenate(columns, axis=-1)
+
+    return TaskMetric("loss", False, summarize, derive, complete, predict)
 
 
 def split_metrics(

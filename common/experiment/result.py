@@ -11,7 +11,7 @@ import numpy as np
 from common.data.domain import Domain
 from common.data.example import is_labelled
 from common.data.overlap import count_shared
-from common.evaluation.task_metric import METRICS, TaskMetric
+from common.evaluation.task_metric import TaskMetric, make_task_metric
 from common.experiment import checkpoint, folder, resume, selection
 from common.experiment.final_metric import final_metrics
 from common.experiment.outcome import writing
@@ -76,7 +76,7 @@ def write_results(
     config, task = configs[0], tasks[0]
     shape = task["source"].examples.images.shape[1:]
     kind = config["task"]["kind"]
-    metric, grid = METRICS[kind], None
+    metric, grid = make_task_metric(config["task"]), None
     if shape == (2,) and kind in OF_CLASSES:
         grid = _predict_plane(tasks, program, state, tables)
     metrics = final_metrics(metric, tasks, members, program, state, tables)

@@ -18,7 +18,7 @@ from common.data.pipeline import batch_sizes_of
 from common.data.stream import Stream
 from common.data.table import is_streamed, make_tables
 from common.data.task import load_task
-from common.evaluation.task_metric import METRICS, TaskMetric
+from common.evaluation.task_metric import TaskMetric, make_task_metric
 from common.experiment import checkpoint, folder, lock, resume, selection, writer
 from common.experiment.check import MakeMethod, check_population
 from common.experiment.outcome import RunFailed, Stopped, StopRequest, refusing, writing
@@ -122,7 +122,7 @@ def _train(
     start = max((record["start"] + 1 for records in times for record in records), default=0)
 
     num_source_val = len(tasks[0]["source"].splits["val"])
-    metric = METRICS[config["task"]["kind"]]
+    metric = make_task_metric(config["task"])
     primary = selection.Primary(metric.primary, metric.higher_is_better)
     failures: dict[int, int] = {}
     for member, step in enumerate(np.asarray(state.health)):
@@ -264,7 +264,7 @@ def _progress_text(evaluation: Mapping[str, Any] | None, metric: TaskMetric) -> 
         return ""
     sums = jax.tree.map(np.asarray, evaluation["source_val"])
     members = range(len(sums["loss"]))
-    found = [metric.derive({name: own[m] for name, own in sums.items()}) for m in members]
+    found = [metric.derive(jax.tree.map(lambda own, m=m: own[m], sums)) for m in members]
     mean = np.mean([own[metric.primary] for own in found])
     return f"source_val {metric.primary} {mean:.3f}"
 

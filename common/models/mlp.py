@@ -1,5 +1,10 @@
 """Dense networks: the hidden layers of a multi-layer perceptron, and the task head."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -123,3 +128,34 @@ class TaskHead(nn.Module):
         if not self.single_unit:
             return logits
         return jnp.concatenate([jnp.zeros_like(logits), logits], axis=-1)
+
+
+class MultiHead(nn.Module):
+    """Several task heads on the same features.
+
+    Attributes:
+        units: Name and number of outputs of each head.
+        options: Attributes of `TaskHead` that all of them have, each with layers of its own.
+    """
+
+    units: tuple[tuple[str, int], ...]
+    options: Mapping[str, Any]
+
+    @nn.compact
+    def __call__(
+        self, features: Float[Array, "batch feature"], *, mode: Mode
+    ) -> Float[Array, "batch output"]:
+        """Computes the outputs of all heads.
+
+        Args:
+            features: Output of the feature extractor.
+            mode: Which parts behave as in training.
+
+        Returns:
+            Theirs behind one another.
+        """
+        outputs = [
+            TaskHead(units, **self.options, name=name)(features, mode=mode)
+            for name, units in self.units
+        ]
+        return jnp.concatenate(outputs, axis=-1)

@@ -8,10 +8,11 @@ from typing import Any
 from common.legal import check_count, check_keys, check_name, check_number
 from common.models.cnn import CNN
 from common.models.lenet import LeNet
-from common.models.mlp import ACTIVATIONS, KERNEL_INITIALIZERS, MLP, TaskHead
+from common.models.mlp import ACTIVATIONS, KERNEL_INITIALIZERS, MLP, MultiHead, TaskHead
 from common.models.mode import DTYPES
 from common.models.normalization import LAYER_OF_POLICY, Network
 from common.models.svhn_net import SVHNNet
+from common.task_kind import heads_of
 
 FEATURE_EXTRACTORS = {"mlp": MLP, "lenet": LeNet, "cnn": CNN, "svhn_net": SVHNNet}
 
@@ -24,14 +25,16 @@ _NOT_OPTIONS |= {"num_classes", "single_unit"}
 _NAMES = {"activation": ACTIVATIONS, "kernel_init": KERNEL_INITIALIZERS}
 
 
-def make_network(config: Mapping[str, Any], num_classes: int, kind: str = "multi_class") -> Network:
+def make_network(
+    config: Mapping[str, Any], num_classes: int, task: Mapping[str, Any] | None = None
+) -> Network:
     """Builds the network of a config.
 
     Args:
         config: `config.model`: `name`, `normalization`, `dtype`, `remat`, `options` (attributes of
             the feature extractor) and `task_head` (attributes of the head).
         num_classes: Number of outputs: of classes, of labels, or of predicted values.
-        kind: `config.task.kind`.
+        task: `config.task`; None for classes.
 
     Returns:
         The network; nothing is initialised yet.
@@ -53,9 +56,15 @@ def make_network(config: Mapping[str, Any], num_classes: int, kind: str = "multi
             remat=config["remat"],
             **options,
         ),
-        TaskHead(num_classes, single_unit=kind == "binary", dtype=config["dtype"], **head),
+        _make_head(num_classes, task or {"kind": "multi_class"}, dtype=config["dtype"], **head),
         policy,
     )
+
+
+def _make_head(num_classes: int, task: Mapping[str, Any], **options: Any) -> TaskHead | MultiHead:
+    if task["kind"] == "multi_task":
+        return MultiHead(tuple((head.name, head.units) for head in heads_of(task)), options)
+    return TaskHead(num_classes, single_unit=task["kind"] == "binary", **options)
 
 
 def _attributes(key: str, options: Mapping[str, Any], module: type) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from common.data.pipeline import (
 from common.data.stream import StepReader, Stream, read_blocks
 from common.evaluation.output import batches_of, outputs_over, scan
 from common.evaluation.scores.score import SCORES
-from common.evaluation.task_metric import METRICS
+from common.evaluation.task_metric import make_task_metric
 from common.method import Method, Outputs, check_needs, fold_in_name
 from common.task_kind import OF_CLASSES
 from common.training import parallel
@@ -151,7 +151,7 @@ def make_program(
         ValueError: Something in the config does not fit the method or the data.
     """
     check_needs(method.needs)
-    kind = config["task"]["kind"]
+    kind, metric = config["task"]["kind"], make_task_metric(config["task"])
     batch_sizes = batch_sizes_of(config["data"], method.needs)
     place_of = {
         domain: (role, training_split(domain, tables[role]))
@@ -269,7 +269,7 @@ def make_program(
         result = {}
         for role, split in EVALUATED_SPLITS:
             own, labels = logits[f"{role}_{split}"], tables[role]["label"][tables[role][split]]
-            result[f"{role}_{split}"] = METRICS[kind].summarize(own, labels)
+            result[f"{role}_{split}"] = metric.summarize(own, labels)
         if kind not in OF_CLASSES:
             return result
         target = logits["target_val"]

@@ -7,13 +7,13 @@ from typing import Any
 
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from common.legal import check_keys, check_name, check_number
-from common.task_kind import KINDS, OF_CLASSES
+from common.task_kind import KINDS, OF_CLASSES, heads_of
 
 REGRESSION_LOSSES = ("mse", "huber")
-OPTIONS = ("kind", "regression_loss", "huber_delta")
+OPTIONS = ("kind", "regression_loss", "huber_delta", "heads")
 
 TaskLoss = Callable[..., Float[Array, ""]]
 
@@ -72,6 +72,28 @@ def huber_error(
     return jnp.mean(optax.huber_loss(predictions, labels, delta=delta), axis=-1)
 
 
+def pixel_cross_entropy(
+    logits: Float[Array, "batch height width class"],
+    labels: Int[Array, "batch height width"],
+    weights: Float[Array, "batch"] | None = None,
+) -> Float[Array, ""]:
+    """Averages the cross-entropy over the pixels of a batch that have a label.
+
+    Args:
+        logits: Unnormalised log-probabilities of each pixel.
+        labels: True classes; negative for pixels that do not count, such as those of no object.
+        weights: Factors of the examples' losses; the mean is over the number of pixels.
+
+    Returns:
+        The mean, in nats; 0 where no pixel has a label.
+    """
+    known = labels >= 0
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.where(known, labels, 0))
+    if weights is not None:
+        losses = losses * weights[:, None, None]
+    return jnp.sum(losses, where=known) / jnp.maximum(jnp.sum(known), 1)
+
+
 def check_task(config: Mapping[str, Any]) -> None:
     """Refuses a kind or a loss that does not exist.
 
@@ -87,6 +109,43 @@ def check_task(config: Mapping[str, Any]) -> None:
     check_number("config.task.huber_delta", config["huber_delta"])
     if not config["huber_delta"]:
         raise ValueError("config.task.huber_delta is 0; it must be larger, such as 1.0")
+    if config["kind"] == "multi_task":
+        heads_of(config)
+    elif config["heads"]:
+        raise ValueError(
+            f"config.task.heads names {', '.join(config['heads'])}, and config.task.kind is "
+            f"{config['kind']!r}; set it to 'multi_task' or leave the heads out"
+        )
+
+
+def make_losses(config: Mapping[str, Any], kind: str) -> Callable[[Array, Array], Array]:
+    """Chooses the loss of each example.
+
+    Args:
+        config: `config.task`.
+        kind: Of the labels: the task's, or one of its heads'. The loss of several heads is the sum
+            of theirs, each times its weight.
+
+    Returns:
+        `(outputs, labels) -> losses`, one an example.
+    """
+    if kind == "multi_task":
+        parts = [(head, make_losses(config, head.kind)) for head in heads_of(config)]
+
+        def summed(outputs, labels):
+            each = [
+                head.weight * losses(*part_of_head(head, outputs, labels)) for head, losses in parts
+            ]
+            return jnp.sum(jnp.stack(each), axis=0)
+
+        return summed
+    if kind == "multi_class":
+        return optax.softmax_cross_entropy_with_integer_labels
+    if kind == "multi_label":
+        return binary_cross_entropy
+    if config["regression_loss"] == "mse":
+        return squared_error
+    return lambda predictions, labels: huber_error(predictions, labels, config["huber_delta"])
 
 
 def make_task_loss(config: Mapping[str, Any]) -> TaskLoss | None:
@@ -105,13 +164,7 @@ def make_task_loss(config: Mapping[str, Any]) -> TaskLoss | None:
     check_task(config)
     if config["kind"] in OF_CLASSES:
         return None
-    losses: Callable[[Array, Array], Array] = squared_error
-    if config["kind"] == "multi_label":
-        losses = binary_cross_entropy
-    elif config["regression_loss"] == "huber":
-
-        def losses(predictions, labels):
-            return huber_error(predictions, labels, config["huber_delta"])
+    losses = make_losses(config, config["kind"])
 
     def task_loss(outputs, labels, weights=None):
         own = losses(outputs, labels)

@@ -48,7 +48,7 @@ def make_trained_network(
             f"{method} adapts a trained network; name its row by config.init_from.method, such as "
             "'source_only', or its folder by config.init_from.run"
         )
-    network = make_network(config["model"], num_classes, config["task"]["kind"])
+    network = make_network(config["model"], num_classes, config["task"])
     if network.policy not in policies:
         raise ValueError(
             f"config.model.normalization is {network.policy!r}, but {method} {why}; legal are "

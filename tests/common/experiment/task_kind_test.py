@@ -16,6 +16,13 @@ DRAW = np.random.default_rng(0)
 MIX = np.array([[1.0, -1.0], [0.5, 2.0], [-1.0, 0.5]])
 
 
+HEADS = {
+    "size": {"kind": "regression", "columns": (0,), "weight": 0.5},
+    "group": {"kind": "multi_class", "columns": (1,), "weight": 1.0, "num_classes": 3},
+    "marks": {"kind": "multi_label", "columns": (2, 3), "weight": 2.0},
+}
+
+
 def labels_of(kind, inputs):
     """Returns labels that a linear network can learn."""
     values = inputs @ MIX
@@ -23,6 +30,9 @@ def labels_of(kind, inputs):
         return values.astype(np.float32)
     if kind == "multi_label":
         return (values > 0).astype(np.int32)
+    if kind == "multi_task":
+        group = np.digitize(values[:, 1], (-1, 1))
+        return np.column_stack([values[:, 0], group, values > 0]).astype(np.float32)
     return np.where(values[:, 0] > 0, "yes", "no")
 
 
@@ -32,7 +42,7 @@ def files(tmp_path_factory):
     place = tmp_path_factory.mktemp("domains")
     for role, shift in (("source", 0.0), ("target", 0.3)):
         inputs = DRAW.normal(size=(90, 3)).astype(np.float32)
-        for kind in ("binary", "multi_label", "regression"):
+        for kind in ("binary", "multi_label", "multi_task", "regression"):
             arrays = {"features": inputs + np.float32(shift), "labels": labels_of(kind, inputs)}
             np.savez(place / f"{kind}_{role}.npz", **arrays)
         np.savez(place / f"three_{role}.npz", features=inputs, labels=np.arange(90) % 3)
@@ -62,6 +72,10 @@ def config_of(files, workdir, kind, row, **changes):
     )
     config["data"]["strong_augment"] = {}
     return config
+
+
+def head(**changes):
+    return {"task.heads": {"size": HEADS["size"] | changes}}
 
 
 def train(configs):
@@ -130,6 +144,21 @@ def test_several_labels_have_a_probability_each(files, tmp_path):
     assert result["classes"] == ["0", "1"]
 
 
+def test_several_heads_learn_their_columns(files, tmp_path):
+    result, records, own = train(
+        [config_of(files, tmp_path, "multi_task", "dann", **{"task.heads": HEADS})]
+    )
+    last = records[-1]
+    assert last["source_val/size_rmse"] < 1 and last["source_val/group_accuracy"] > 0.7
+    parts = 0.5 * last["source_val/size_loss"] if "source_val/size_loss" in last else None
+    assert parts is None and result["primary_metric"]["name"] == "loss"
+    target = result["selections"]["last"]["oracle/metrics"]["target_test"]
+    assert {"size_r2", "group_roc_auc", "marks_average_precision"} <= set(target)
+    # 3 x 16 + 16 of the extractor; 1, 3 and 2 outputs of the heads. The discriminator is the rest.
+    drawn = 64 + (16 + 1) * (1 + 3 + 2) + (16 * 8 + 8) + (8 + 1)
+    assert result["parameters"]["total"] == drawn
+
+
 @pytest.mark.parametrize(
     ("kind", "row", "changes", "sentence"),
     [
@@ -141,6 +170,17 @@ def test_several_labels_have_a_probability_each(files, tmp_path):
         ("regression", "mmd", {"task.huber_delta": 0.0}, "huber_delta is 0"),
         ("regression", "mmd", {"task.regression_loss": "l1"}, "regression_loss"),
         ("regression", "mmd", {"task.kind": "ordinal"}, "config.task.kind"),
+        ("multi_task", "mmd", {}, "config.task.heads is empty"),
+        ("multi_task", "cdan", {"task.heads": HEADS}, "conditional_adversarial takes"),
+        ("regression", "mmd", {"task.heads": HEADS}, "set it to 'multi_task'"),
+        ("multi_task", "mmd", {"task.heads": {"a b": HEADS["size"]}}, "must be letters"),
+        ("multi_task", "mmd", head(num_classes=2), "counts no classes"),
+        ("multi_task", "mmd", head(columns=(7,)), "labels have the columns 0 to 3"),
+        ("multi_task", "mmd", head(columns=()), "name columns, each once"),
+        ("multi_task", "mmd", head(weight=0.0), "every weight is 0"),
+        ("multi_task", "mmd", head(kind="multi_class"), "must count its classes"),
+        ("multi_task", "mmd", head(kind="multi_label"), "other than the whole numbers"),
+        ("multi_task", "mmd", head(kind="multi_class", columns=(1, 2)), "name one column"),
         ("regression", "mmd", {"task.kind": "multi_label"}, "every value must be 0, 1, or -1"),
         ("regression", "dann", {"task.kind": "binary"}, "labels has the shape"),
     ],
