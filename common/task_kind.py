@@ -10,8 +10,9 @@ import numpy as np
 
 from common.legal import check_count, check_keys, check_name, check_number
 
-# One class of several; one of two; a 0 or 1 for each of several labels; numbers; several of these.
-KINDS = ("multi_class", "binary", "multi_label", "regression", "multi_task")
+# One class of several; one of two; a 0 or 1 for each of several labels; numbers; several of these;
+# a class at every pixel.
+KINDS = ("multi_class", "binary", "multi_label", "regression", "multi_task", "segmentation")
 # Labels of these are class numbers.
 OF_CLASSES = ("multi_class", "binary")
 OF_HEADS = ("multi_class", "multi_label", "regression")

@@ -22,12 +22,13 @@ def get_config() -> Any:
     config.num_steps = 2000
 
     # What a label is: multi_class | binary (one unit for two classes) | multi_label | regression |
-    # multi_task (several heads)
+    # multi_task (several heads) | segmentation (a class at every pixel)
     config.task = ConfigDict({"kind": "multi_class"})
     config.task.regression_loss = "mse"  # mse | huber
     config.task.huber_delta = 1.0  # error up to which huber counts the square
     # Of multi_task: {name: {kind, columns, weight, num_classes}}, see docs/tasks.md
     config.task.heads = ConfigDict()
+    config.task.layer = ""  # of segmentation: the extractor's map that the head reads, as stage_1
 
     config.model = ConfigDict()
     config.model.name = "cnn"  # cnn | lenet | mlp | svhn_net

@@ -105,6 +105,11 @@ def check_kind(config: Mapping[str, Any]) -> None:
                 f"config.task.kind is {kind!r}, and {name} takes predictions for shares of "
                 f"classes; take one of {', '.join(sorted(OF_ANY_KIND))}"
             )
+    if kind == "segmentation" and config["alignment"].get("coral", {}).get("on") == "logits":
+        raise ValueError(
+            "config.task.kind is 'segmentation', whose logits are many an example, and "
+            "config.alignment.coral.on is 'logits'; set it to 'features'"
+        )
 
 
 def check_unweighted(config: Mapping[str, Any]) -> None:

@@ -16,7 +16,8 @@ class Examples(NamedTuple):
         images: Pictures as stored, channels last, or vectors: an array, or a store, which has
             `shape` and `dtype` and gives an array for `images[rows]`.
         labels: Class numbers; negative where an example has no label. Of several labels or of
-            values, single precision and one column each; NaN where an example has none.
+            values, single precision and one column each; NaN where an example has none. Of pixels,
+            class numbers `[example, height, width]`; negative where a pixel does not count.
         classes: Names of the classes, labels or values; domains are compared by these. Empty
             without any label.
         maximum: The largest value that a stored picture can have; 1 for vectors.
@@ -25,7 +26,7 @@ class Examples(NamedTuple):
     """
 
     images: Any
-    labels: Int[np.ndarray, "example"] | Float[np.ndarray, "example value"]
+    labels: Int[np.ndarray, "example *pixel"] | Float[np.ndarray, "example value"]
     classes: tuple[str, ...]
     maximum: float
     splits: Mapping[str, Int[np.ndarray, "row"]] | None = None
@@ -38,6 +39,8 @@ def is_labelled(labels: Shaped[np.ndarray, "example ..."]) -> Bool[np.ndarray, "
         labels: As `Examples.labels`.
 
     Returns:
-        True or False by example.
+        True or False by example; of pixels, whether any counts.
     """
-    return labels >= 0 if labels.ndim == 1 else ~np.isnan(labels).any(axis=1)
+    if labels.dtype.kind == "f":
+        return ~np.isnan(labels).any(axis=1)
+    return (labels >= 0).reshape(len(labels), -1).any(axis=1)

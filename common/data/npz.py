@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Num, Shaped
 
 from common.data.example import Examples
-from common.data.value import read_values
+from common.data.value import read_pixels, read_values
 from common.data.vector import SPLITS, number_classes, number_rows, smallest_type
 from common.legal import suggest
 from common.task_kind import OF_CLASSES
@@ -31,7 +31,8 @@ def read_npz(
             has none; or whole numbers, which without an array `classes` are names too. With
             `classes`, the names, whole numbers count them from 0, and -1 stands for no label.
             Features with four axes are pictures, of type uint8 with channels last.
-            Where labels are no classes, they are as `read_values` says, and `classes` names them.
+            Where labels are no classes, they are as `read_values` or `read_pixels` says, and
+            `classes` names them.
         adapt: From a picture to the picture that the run asks for; None leaves pictures as stored.
         kind: One of `KINDS`.
 
@@ -60,7 +61,11 @@ def read_npz(
     else:
         given = {part: arrays.get(_name(part, "labels")) for part in counts}
         names = _read_classes(arrays.get("classes"), place)
-        labels, classes = read_values(given, counts, names, place, kind)
+        if kind == "segmentation":
+            sizes = next(iter(stored.values())).shape[1:3]
+            labels, classes = read_pixels(given, counts, sizes, names, place)
+        else:
+            labels, classes = read_values(given, counts, names, place, kind)
     images = np.concatenate(list(stored.values()))
     maximum = 1.0
     if images.ndim == 4:

@@ -136,8 +136,9 @@ def _load_values(
         for own in named.values():
             check_heads(config["task"], own.labels, own.classes)
     if not target.classes:
-        unknown = np.full((len(target.labels), len(first.classes)), np.nan, np.float32)
-        target = target._replace(labels=unknown)
+        if config["task"]["kind"] != "segmentation":
+            unknown = np.full((len(target.labels), len(first.classes)), np.nan, np.float32)
+            target = target._replace(labels=unknown)
     pooled = pool(
         config["source"],
         [

@@ -1,4 +1,4 @@
-"""Labels that are no classes: several of an example, or numbers to predict."""
+"""Labels that are not one class: several of an example, numbers, or classes of its pixels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 
 
 def read_values(
@@ -82,3 +82,54 @@ def _checked(
             f"{where} lacks some of the values of example {row}; an example has all or none"
         )
     return values
+
+
+def read_pixels(
+    given: Mapping[str, Shaped[np.ndarray, "..."] | None],
+    counts: Mapping[str, int],
+    size: tuple[int, ...],
+    names: tuple[str, ...],
+    place: Path,
+) -> tuple[Int[np.ndarray, "example height width"], tuple[str, ...]]:
+    """Checks the labels of pixels of the splits of a file and puts them behind one another.
+
+    Args:
+        given: By split, whole numbers `[example, height, width]` that count `names` from 0, and -1
+            where a pixel does not count; None for a split without labels.
+        counts: Examples by split.
+        size: Height and width of the pictures.
+        names: Of the classes; empty where the file gives none.
+        place: The file, for messages.
+
+    Returns:
+        Class numbers, -1 in the pixels of examples without; and the classes' names, the numbers up
+        to the largest where the file gives none. Without any label, no name.
+
+    Raises:
+        ValueError: Labels that do not fit the pictures or their names.
+    """
+    parts, largest = [], -1
+    for part, count in counts.items():
+        own = given[part]
+        if own is None:
+            parts.append(np.full((count, *size), -1, np.int32))
+            continue
+        where = f"{place}: {part}_labels" if part else f"{place}: labels"
+        if own.shape != (count, *size) or own.dtype.kind not in "iu":
+            raise ValueError(
+                f"{where} has the type {own.dtype} and the shape {own.shape}; labels of pixels "
+                f"must be whole numbers {(count, *size)}"
+            )
+        least, most = int(own.min()), int(own.max())
+        if least < -1 or (names and most >= len(names)) or most > 255:
+            raise ValueError(
+                f"{where} has values from {least} to {most}; they must count the classes from 0 to "
+                f"{len(names) - 1 if names else 255}, with -1 where a pixel does not count"
+            )
+        largest = max(largest, most)
+        parts.append(own.astype(np.int32))
+    if all(own is None for own in given.values()):
+        names = ()
+    elif not names:
+        names = tuple(map(str, range(largest + 1)))
+    return np.concatenate(parts), names

@@ -24,6 +24,7 @@ from common.evaluation.probability import (
     roc_auc,
 )
 from common.evaluation.regression import regression_metrics
+from common.evaluation.segmentation import pixel_confusion, segmentation_metrics
 from common.task_kind import heads_of, part_of_head
 
 
@@ -177,6 +178,27 @@ def _derive_values(sums: Mapping[str, Any]) -> dict[str, Any]:
     return {"mse": mse, "rmse": mse**0.5, "mae": float(sums["mae"])}
 
 
+def _summarize_pixels(logits: Array, labels: Array) -> dict[str, Array]:
+    known = labels >= 0
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.where(known, labels, 0))
+    return {"confusion": pixel_confusion(logits, labels), "loss": jnp.mean(losses, where=known)}
+
+
+def _derive_pixels(sums: Mapping[str, Any]) -> dict[str, Any]:
+    confusion = np.asarray(sums["confusion"])
+    return segmentation_metrics(confusion) if confusion.any() else {}
+
+
+def _complete_pixels(
+    logits: Float[np.ndarray, "example height width class"],
+    labels: Int[np.ndarray, "example height width"],
+) -> dict[str, float]:
+    known = labels >= 0
+    counts = count_predictions(logits.argmax(-1)[known], labels[known], logits.shape[-1])
+    derived = segmentation_metrics(counts)
+    return {name: value for name, value in derived.items() if isinstance(value, float)}
+
+
 CLASSES = TaskMetric(
     primary="accuracy",
     higher_is_better=True,
@@ -204,6 +226,14 @@ METRICS: dict[str, TaskMetric] = {
         derive=_derive_values,
         complete=regression_metrics,
         predict=lambda predictions: predictions,
+    ),
+    "segmentation": TaskMetric(
+        primary="mean_iou",
+        higher_is_better=True,
+        summarize=_summarize_pixels,
+        derive=_derive_pixels,
+        complete=_complete_pixels,
+        predict=lambda logits: logits.argmax(-1).astype(np.int32),
     ),
 }
 
@@ -257,7 +287,7 @@ def make_task_metric(task: Mapping[str, Any]) -> TaskMetric:
 
 
 def split_metrics(
-    metric: TaskMetric, outputs: Float[np.ndarray, "example output"], labels: np.ndarray
+    metric: TaskMetric, outputs: Float[np.ndarray, "example ..."], labels: np.ndarray
 ) -> dict[str, Any]:
     """Computes all metrics of a split.
 

@@ -206,6 +206,14 @@ def _check_kind(config: Config) -> None:
                 f"which is about classes, is {value!r}: leave it as it is in configs/base.py"
             )
 
+    moving = {f"data.{name}": data[name] for name in ("size", "augment", "strong_augment")}
+    for key, value in moving.items() if kind == "segmentation" else ():
+        if value:
+            raise ValueError(
+                f"config.task.kind is 'segmentation', and config.{key} is {value!r}, which would "
+                "move pixels away from their labels: leave it empty"
+            )
+
 
 def _check_files(data: Config) -> None:
     """Refuses impossible options of domains that are read from files."""
@@ -245,7 +253,7 @@ def _shapes_of(method: Method, config: Config, task: Mapping[str, Domain]) -> An
         image = jax.ShapeDtypeStruct((count, *shape), jnp.float32)
         number = jax.ShapeDtypeStruct((count,), jnp.int32)
         labels = task[ROLE_OF_DOMAIN[domain]].examples.labels
-        kind = jnp.int32 if labels.ndim == 1 else jnp.float32
+        kind = jnp.float32 if labels.dtype.kind == "f" else jnp.int32
         label = jax.ShapeDtypeStruct((count, *labels.shape[1:]), kind)
         batch[domain] = {
             field: image if "image" in field else label if field == "label" else number

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import flax.linen as nn
+
 from common.legal import check_count, check_keys, check_name, check_number
 from common.models.cnn import CNN
 from common.models.lenet import LeNet
 from common.models.mlp import ACTIVATIONS, KERNEL_INITIALIZERS, MLP, MultiHead, TaskHead
 from common.models.mode import DTYPES
 from common.models.normalization import LAYER_OF_POLICY, Network
+from common.models.segmentation import SegmentationHead
 from common.models.svhn_net import SVHNNet
 from common.task_kind import heads_of
 
@@ -58,10 +61,18 @@ def make_network(
         ),
         _make_head(num_classes, task or {"kind": "multi_class"}, dtype=config["dtype"], **head),
         policy,
+        task["layer"] if task and task["kind"] == "segmentation" else "",
     )
 
 
-def _make_head(num_classes: int, task: Mapping[str, Any], **options: Any) -> TaskHead | MultiHead:
+def _make_head(num_classes: int, task: Mapping[str, Any], **options: Any) -> nn.Module:
+    if task["kind"] == "segmentation":
+        if set(options) != {"dtype"}:
+            raise ValueError(
+                "config.model.task_head has options, and the head of config.task.kind "
+                "'segmentation' has none; leave it empty"
+            )
+        return SegmentationHead(num_classes, **options)
     if task["kind"] == "multi_task":
         return MultiHead(tuple((head.name, head.units) for head in heads_of(task)), options)
     return TaskHead(num_classes, single_unit=task["kind"] == "binary", **options)

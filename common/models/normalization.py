@@ -103,11 +103,14 @@ class Network(NamedTuple):
         feature_extractor: `(images, *, mode) -> features`.
         task_head: `(features, *, mode) -> logits`.
         policy: A key of `LAYER_OF_POLICY`.
+        map_layer: Name of the inner activation that the head reads in the place of the features, to
+            say something of every pixel; it is then told the pictures' `size` too. "" for none.
     """
 
     feature_extractor: nn.Module
     task_head: nn.Module
     policy: str
+    map_layer: str = ""
 
 
 def _apply(
@@ -124,7 +127,8 @@ def _apply(
 
     Whatever the layers compute in, losses see single precision or more.
     """
-    mutable = (["batch_stats"] if mode.batch_statistics else []) + (["layers"] if layers else [])
+    asked = {*layers, network.map_layer} - {""}
+    mutable = (["batch_stats"] if mode.batch_statistics else []) + (["layers"] if asked else [])
     kept: dict[str, Any] = {}
     stats: dict[str, Any] = {}
     value = images
@@ -134,7 +138,12 @@ def _apply(
         if root in batch_stats:
             variables["batch_stats"] = batch_stats[root]
         rngs = {} if key is None else {"dropout": fold_in_name(key, root)}
-        value, collections = module.apply(variables, value, mode=mode, rngs=rngs, mutable=mutable)
+        size = {}
+        if root == "task_head" and network.map_layer:
+            value, size = _map_of(network, kept), {"size": images.shape[1:3]}
+        value, collections = module.apply(
+            variables, value, mode=mode, rngs=rngs, mutable=mutable, **size
+        )
         if root == "feature_extractor":
             features = value
         sown: dict[str, Any] = traverse_util.flatten_dict(collections.get("layers", {}), sep="/")
@@ -150,6 +159,17 @@ def _apply(
     return jax.tree.map(
         lambda array: array.astype(jnp.promote_types(array.dtype, jnp.float32)), outputs
     ), stats
+
+
+def _map_of(network: Network, layers: Mapping[str, Array]) -> Array:
+    """Returns the map that the head reads."""
+    maps = {name: value for name, value in layers.items() if value.ndim == 4}
+    if network.map_layer not in maps:
+        raise ValueError(
+            f"config.task.layer is {network.map_layer!r}; the maps of this network are "
+            f"{', '.join(sorted(maps)) or 'none'}"
+        )
+    return maps[network.map_layer]
 
 
 def initialize(
@@ -169,8 +189,15 @@ def initialize(
     extractor = network.feature_extractor.init(
         fold_in_name(key, "feature_extractor"), pictures, mode=EVALUATION
     )
-    features = network.feature_extractor.apply(extractor, pictures, mode=EVALUATION)
-    head = network.task_head.init(fold_in_name(key, "task_head"), features, mode=EVALUATION)
+    features, collections = network.feature_extractor.apply(
+        extractor, pictures, mode=EVALUATION, mutable=["layers"] if network.map_layer else []
+    )
+    size = {}
+    if network.map_layer:
+        sown: dict[str, Any] = traverse_util.flatten_dict(collections.get("layers", {}), sep="/")
+        features = _map_of(network, {name: maps[0] for name, maps in sown.items()})
+        size = {"size": pictures.shape[1:3]}
+    head = network.task_head.init(fold_in_name(key, "task_head"), features, mode=EVALUATION, **size)
     roots = {"feature_extractor": extractor, "task_head": head}
     params = {root: drawn.get("params", {}) for root, drawn in roots.items()}
     stats = {root: drawn["batch_stats"] for root, drawn in roots.items() if "batch_stats" in drawn}

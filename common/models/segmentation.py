@@ -18,7 +18,6 @@ class SegmentationHead(nn.Module):
 
     Attributes:
         num_classes: Logits a pixel.
-        size: Height and width of the pictures.
         dtype: A name of `mode.DTYPES`; the logits are computed in float32 under both.
 
     References:
@@ -27,18 +26,18 @@ class SegmentationHead(nn.Module):
     """
 
     num_classes: int
-    size: tuple[int, int]
     dtype: str = "float32"
 
     @nn.compact
     def __call__(
-        self, maps: Float[Array, "batch row column channel"], *, mode: Mode
+        self, maps: Float[Array, "batch row column channel"], *, mode: Mode, size: tuple[int, int]
     ) -> Float[Array, "batch height width class"]:
         """Computes the logits of every pixel.
 
         Args:
             maps: The last spatial map of a feature extractor.
             mode: Unused: no part behaves differently in training.
+            size: Height and width of the pictures.
 
         Returns:
             Unnormalised log-probabilities. The centres of a map's places lie evenly in the picture;
@@ -48,5 +47,5 @@ class SegmentationHead(nn.Module):
         maps = maps.astype(computation_type(self.dtype) or maps.dtype)
         # The parameters are float32 at least, so that the product is too.
         scores = jnp.asarray(nn.Dense(self.num_classes, name="logits")(maps))
-        shape = (len(scores), *self.size, self.num_classes)
+        shape = (len(scores), *size, self.num_classes)
         return jax.image.resize(scores, shape, "bilinear", antialias=False)

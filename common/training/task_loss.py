@@ -13,7 +13,7 @@ from common.legal import check_keys, check_name, check_number
 from common.task_kind import KINDS, OF_CLASSES, heads_of
 
 REGRESSION_LOSSES = ("mse", "huber")
-OPTIONS = ("kind", "regression_loss", "huber_delta", "heads")
+OPTIONS = ("kind", "regression_loss", "huber_delta", "heads", "layer")
 
 TaskLoss = Callable[..., Float[Array, ""]]
 
@@ -109,6 +109,12 @@ def check_task(config: Mapping[str, Any]) -> None:
     check_number("config.task.huber_delta", config["huber_delta"])
     if not config["huber_delta"]:
         raise ValueError("config.task.huber_delta is 0; it must be larger, such as 1.0")
+    if (config["kind"] == "segmentation") != bool(config["layer"]):
+        wanted = "a map that the network has, such as 'stage_0'"
+        raise ValueError(
+            f"config.task.kind is {config['kind']!r} and config.task.layer {config['layer']!r}; it "
+            f"must be {wanted if config['kind'] == 'segmentation' else 'empty'}"
+        )
     if config["kind"] == "multi_task":
         heads_of(config)
     elif config["heads"]:
@@ -164,6 +170,8 @@ def make_task_loss(config: Mapping[str, Any]) -> TaskLoss | None:
     check_task(config)
     if config["kind"] in OF_CLASSES:
         return None
+    if config["kind"] == "segmentation":
+        return pixel_cross_entropy
     losses = make_losses(config, config["kind"])
 
     def task_loss(outputs, labels, weights=None):

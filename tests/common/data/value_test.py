@@ -46,6 +46,22 @@ def test_without_any_label_there_is_no_name(tmp_path):
     assert examples.classes == () and examples.labels.shape == (4, 0)
 
 
+def test_pixels_count_the_classes_of_all_splits(tmp_path):
+    pictures, masks = np.zeros((2, 3, 4, 1), np.uint8), np.zeros((2, 3, 4), np.int64)
+    masks[1, 0] = (0, 2, -1, 1)
+    arrays = {"train_features": pictures, "train_labels": masks, "test_features": pictures}
+    examples = read_npz(write(tmp_path, **arrays), kind="segmentation")
+    assert examples.classes == ("0", "1", "2") and examples.labels.dtype == np.int32
+    np.testing.assert_array_equal(examples.labels[:2], masks)
+    assert is_labelled(examples.labels).tolist() == [True, True, False, False]
+    for wrong, sentence in ((masks[:, :2], "whole numbers"), (masks - 1, "from -2 to 1")):
+        with pytest.raises(ValueError, match=sentence):
+            read_npz(write(tmp_path, **arrays | {"train_labels": wrong}), kind="segmentation")
+    names = {"classes": np.array(["sky", "road"])}
+    with pytest.raises(ValueError, match="from 0 to 1, with -1"):
+        read_npz(write(tmp_path, **arrays, **names), kind="segmentation")
+
+
 @pytest.mark.parametrize(
     ("kind", "labels", "names", "sentence"),
     [

@@ -45,6 +45,12 @@ def files(tmp_path_factory):
         for kind in ("binary", "multi_label", "multi_task", "regression"):
             arrays = {"features": inputs + np.float32(shift), "labels": labels_of(kind, inputs)}
             np.savez(place / f"{kind}_{role}.npz", **arrays)
+        # Bright and dark halves, cut anywhere; the target is less bright. A border does not count.
+        masks = (np.arange(8)[None, None] >= DRAW.integers(2, 7, (60, 1, 1))) * np.ones((8, 1), int)
+        noise = DRAW.integers(0, 40, (60, 8, 8))
+        pictures = (noise + masks * int(200 - 200 * shift))[..., None].astype(np.uint8)
+        masks[:, 0] = -1
+        np.savez(place / f"segmentation_{role}.npz", features=pictures, labels=masks)
         np.savez(place / f"three_{role}.npz", features=inputs, labels=np.arange(90) % 3)
     return place
 
@@ -159,6 +165,26 @@ def test_several_heads_learn_their_columns(files, tmp_path):
     assert result["parameters"]["total"] == drawn
 
 
+PIXELS = {"model.name": "cnn", "model.options": {"channels": 4, "hidden": (4,)}, "num_steps": 40}
+PIXELS |= {"task.layer": "stage_0", "evaluation.every": 20, "runtime.log_every": 20}
+
+
+def test_every_pixel_has_a_class(files, tmp_path):
+    result, records, own = train([config_of(files, tmp_path, "segmentation", "dann", **PIXELS)])
+    assert result["primary_metric"] == {"name": "mean_iou", "higher_is_better": True}
+    assert records[-1]["source_val/pixel_accuracy"] > 0.8
+    chosen = result["selections"]["last"]
+    assert chosen["source_val_mean_iou"] == records[-1]["source_val/mean_iou"] > 0.5
+    target = chosen["oracle/metrics"]["target_test"]
+    assert target["mean_iou"] == pytest.approx(chosen["oracle/target_test_mean_iou"])
+    with np.load(own / "outputs.npz") as kept:
+        truth, found = kept["oracle/target_test_label"], kept["target_test/prediction"]
+        known = truth >= 0
+        assert found.shape == truth.shape and not known.all()
+        right = np.mean((truth == found)[known])
+        assert target["pixel_accuracy"] == pytest.approx(right)
+
+
 @pytest.mark.parametrize(
     ("kind", "row", "changes", "sentence"),
     [
@@ -171,6 +197,13 @@ def test_several_heads_learn_their_columns(files, tmp_path):
         ("regression", "mmd", {"task.regression_loss": "l1"}, "regression_loss"),
         ("regression", "mmd", {"task.kind": "ordinal"}, "config.task.kind"),
         ("multi_task", "mmd", {}, "config.task.heads is empty"),
+        ("segmentation", "mmd", {}, "config.task.layer ''; it must be a map"),
+        ("segmentation", "mmd", PIXELS | {"task.layer": "stage_9"}, "the maps of this network"),
+        ("segmentation", "mmd", PIXELS | {"data.size": 4}, "config.data.size is 4"),
+        ("segmentation", "coral", PIXELS, "set it to 'features'"),
+        ("segmentation", "mcc", PIXELS, "minimum_class_confusion takes"),
+        ("segmentation", "mmd", PIXELS | {"model.task_head": {"hidden": (4,)}}, "has none; leave"),
+        ("regression", "mmd", {"task.layer": "stage_0"}, "it must be empty"),
         ("multi_task", "cdan", {"task.heads": HEADS}, "conditional_adversarial takes"),
         ("regression", "mmd", {"task.heads": HEADS}, "set it to 'multi_task'"),
         ("multi_task", "mmd", {"task.heads": {"a b": HEADS["size"]}}, "must be letters"),

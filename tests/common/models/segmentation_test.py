@@ -29,9 +29,9 @@ def interpolate(values, size):
 
 def test_scores_are_interpolated_between_the_centres_of_places():
     maps = DRAW.normal(size=(2, 3, 2, 4)).astype(np.float32)
-    head = SegmentationHead(num_classes=3, size=(7, 8))
-    variables = head.init(jax.random.key(0), jnp.asarray(maps), mode=EVALUATION)
-    found = np.asarray(head.apply(variables, jnp.asarray(maps), mode=EVALUATION))
+    head, how = SegmentationHead(num_classes=3), {"mode": EVALUATION, "size": (7, 8)}
+    variables = head.init(jax.random.key(0), jnp.asarray(maps), **how)
+    found = np.asarray(head.apply(variables, jnp.asarray(maps), **how))
     layer = {name: np.asarray(own) for name, own in variables["params"]["logits"].items()}
     scores = maps @ layer["kernel"] + layer["bias"]
     rows = np.moveaxis(interpolate(np.moveaxis(scores, 1, 0), 7), 0, 1)
