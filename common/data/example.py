@@ -42,5 +42,5 @@ def is_labelled(labels: Shaped[np.ndarray, "example ..."]) -> Bool[np.ndarray, "
         True or False by example; of pixels, whether any counts.
     """
     if labels.dtype.kind == "f":
-        return ~np.isnan(labels).any(axis=1)
-    return (labels >= 0).reshape(len(labels), -1).any(axis=1)
+        return np.logical_not(np.isnan(labels).any(axis=1))
+    return np.asarray((labels >= 0).reshape(len(labels), -1).any(axis=1))

@@ -26,7 +26,7 @@ def average_precision(
     """
     from sklearn.metrics import average_precision_score
 
-    return _mean_over(average_precision_score, truth, scores, truth.any(axis=0))
+    return _mean_over(average_precision_score, truth, scores, np.asarray(truth.any(axis=0)))
 
 
 def roc_auc(
@@ -44,7 +44,9 @@ def roc_auc(
     """
     from sklearn.metrics import roc_auc_score
 
-    return _mean_over(roc_auc_score, truth, scores, truth.any(axis=0) & ~truth.all(axis=0))
+    return _mean_over(
+        roc_auc_score, truth, scores, np.asarray(truth.any(axis=0) & ~truth.all(axis=0))
+    )
 
 
 def _mean_over(

@@ -250,7 +250,9 @@ def _write_outputs(
         label = "source_val/label" if role == "source" else "oracle/target_test_label"
         arrays |= {
             f"{role}_{split}/features": outputs[role].features[member, :count],
-            f"{role}_{split}/prediction": metric.predict(outputs[role].logits[member, :count]),
+            f"{role}_{split}/prediction": metric.predict(
+                np.asarray(outputs[role].logits[member, :count])
+            ),
             f"{role}_{split}/image": examples.images[rows],
             label: examples.labels[rows],
         }

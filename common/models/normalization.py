@@ -138,7 +138,7 @@ def _apply(
         if root in batch_stats:
             variables["batch_stats"] = batch_stats[root]
         rngs = {} if key is None else {"dropout": fold_in_name(key, root)}
-        size = {}
+        size: dict[str, Any] = {}
         if root == "task_head" and network.map_layer:
             value, size = _map_of(network, kept), {"size": images.shape[1:3]}
         value, collections = module.apply(
@@ -192,7 +192,7 @@ def initialize(
     features, collections = network.feature_extractor.apply(
         extractor, pictures, mode=EVALUATION, mutable=["layers"] if network.map_layer else []
     )
-    size = {}
+    size: dict[str, Any] = {}
     if network.map_layer:
         sown: dict[str, Any] = traverse_util.flatten_dict(collections.get("layers", {}), sep="/")
         features = _map_of(network, {name: maps[0] for name, maps in sown.items()})

@@ -10,7 +10,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from common.legal import check_keys, check_name, check_number
-from common.task_kind import KINDS, OF_CLASSES, heads_of
+from common.task_kind import KINDS, OF_CLASSES, heads_of, part_of_head
 
 REGRESSION_LOSSES = ("mse", "huber")
 OPTIONS = ("kind", "regression_loss", "huber_delta", "heads", "layer")

@@ -38,7 +38,7 @@ def test_splits_with_and_without_several_labels(tmp_path):
     examples = read_npz(path, kind="multi_label")
     assert is_labelled(examples.labels).tolist() == [True, False, True, True, False, False]
     np.testing.assert_array_equal(examples.labels[[0, 2, 3]], given[[0, 2, 3]])
-    assert list(examples.splits) == ["train", "test"]
+    assert examples.splits is not None and list(examples.splits) == ["train", "test"]
 
 
 def test_without_any_label_there_is_no_name(tmp_path):

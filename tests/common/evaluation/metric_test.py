@@ -58,15 +58,14 @@ def test_every_metric_equals_that_of_scikit_learn(labels, predictions):
     assert derived["accuracy"] == pytest.approx(expected["accuracy"])
     # Written out, for scikit-learn warns of classes that never occur and of a single one.
     occurring = np.unique(labels)
-    recall = metrics.recall_score(
-        labels, predictions, labels=occurring, average="macro", zero_division=0
-    )
+    macro: Any = {"average": "macro", "zero_division": 0}
+    recall = metrics.recall_score(labels, predictions, labels=occurring, **macro)
     assert derived["balanced_accuracy"] == pytest.approx(recall)
     if len(occurring) > 1 and np.isin(predictions, occurring).all():
         expected["balanced_accuracy"] = metrics.balanced_accuracy_score(labels, predictions)
         assert derived["balanced_accuracy"] == pytest.approx(expected["balanced_accuracy"])
     assert intersection_over_union(confusion) == pytest.approx(
-        metrics.jaccard_score(labels, predictions, average="macro", zero_division=0)
+        metrics.jaccard_score(labels, predictions, **macro)
     )
     for name in ("macro_precision", "macro_recall", "macro_f1", "micro_f1"):
         assert derived[name] == pytest.approx(expected[name])

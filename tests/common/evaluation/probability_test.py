@@ -1,5 +1,7 @@
 """Tests of the metrics of probabilities against scikit-learn, and of calibration by hand."""
 
+from typing import Any
+
 import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from common.evaluation.probability import (
 )
 
 EXAMPLES, LABELS = 9, 3
+WHOLE: Any = {"scale_by_half": False}
 TRUTH = hnp.arrays(bool, (EXAMPLES, LABELS))
 # Few values, so that most scores have ties.
 SCORES = hnp.arrays(np.float64, (EXAMPLES, LABELS), elements=st.sampled_from([0.0, 0.25, 0.5, 1.0]))
@@ -72,7 +75,7 @@ def test_metrics_of_classes_equal_those_of_scikit_learn(labels, logits):
             metrics.average_precision_score(np.eye(LABELS)[labels], probabilities, average="macro")
         )
     assert derived["brier_score"] == pytest.approx(
-        metrics.brier_score_loss(labels, probabilities, labels=range(LABELS), scale_by_half=False)
+        metrics.brier_score_loss(labels, probabilities, labels=range(LABELS), **WHOLE)
     )
     assert 0 <= derived["calibration_error"] <= 1
 

@@ -1,5 +1,7 @@
 """Tests of what kinds of tasks are measured by, against scikit-learn."""
 
+from typing import Any
+
 import hypothesis.extra.numpy as hnp
 import jax
 import jax.numpy as jnp
@@ -13,6 +15,8 @@ from sklearn import metrics
 from common.evaluation.task_metric import METRICS, split_metrics
 
 EXAMPLES, LABELS = 8, 3
+MICRO: Any = {"average": "micro", "zero_division": 0}
+WHOLE: Any = {"scale_by_half": False}
 LOGITS = hnp.arrays(
     np.float32, (EXAMPLES, LABELS), elements=st.sampled_from([-2.0, -0.5, 0.0, 0.5, 2.0])
 )
@@ -37,7 +41,7 @@ def test_several_labels_are_measured_as_by_scikit_learn(logits, truth):
         )
         assert looped[f"macro_{name}"] == pytest.approx(expected)
         assert final[f"macro_{name}"] == pytest.approx(expected)
-    micro = metrics.f1_score(truth, predicted, average="micro", zero_division=0)
+    micro = metrics.f1_score(truth, predicted, **MICRO)
     assert looped["micro_f1"] == pytest.approx(micro)
     assert looped["accuracy"] == pytest.approx(1 - metrics.hamming_loss(truth, predicted))
     if truth.any(0).all() and not truth.all(0).any():
@@ -63,7 +67,7 @@ def test_two_classes_are_measured_as_by_scikit_learn(z, labels):
         assert final["average_precision"] == pytest.approx(
             metrics.average_precision_score(labels, z)
         )
-        brier = metrics.brier_score_loss(labels, expit(z.astype(float)), scale_by_half=False)
+        brier = metrics.brier_score_loss(labels, expit(z.astype(float)), **WHOLE)
         assert final["brier_score"] == pytest.approx(brier)
 
 
