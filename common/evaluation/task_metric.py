@@ -34,7 +34,7 @@ class TaskMetric(NamedTuple):
     Attributes:
         primary: The metric that runs are chosen and compared by.
         higher_is_better: Its direction.
-        summarize: `(outputs, labels) -> sums`, a tree of arrays, traced; `loss` is among them.
+        summarize: `(outputs, labels) -> sums`, arrays by name, traced; `loss` is among them.
         derive: From a run's sums, on the host, to its metrics; `{}` where no example has a label.
         complete: `(outputs, labels) -> metrics` of labelled examples, on the host.
         predict: From outputs to predictions, in the form of labels.
@@ -42,7 +42,7 @@ class TaskMetric(NamedTuple):
 
     primary: str
     higher_is_better: bool
-    summarize: Callable[[Array, Array], dict[str, Any]]
+    summarize: Callable[[Array, Array], dict[str, Array]]
     derive: Callable[[Mapping[str, Any]], dict[str, Any]]
     complete: Callable[[np.ndarray, np.ndarray], dict[str, float]]
     predict: Callable[[np.ndarray], np.ndarray]
@@ -254,14 +254,24 @@ def make_task_metric(task: Mapping[str, Any]) -> TaskMetric:
 
     def summarize(outputs, labels):
         sums = {
-            head.name: own.summarize(*part_of_head(head, outputs, labels)) for head, own in heads
+            f"{head.name}/{name}": value
+            for head, own in heads
+            for name, value in own.summarize(*part_of_head(head, outputs, labels)).items()
         }
         # What is learned by is known to the training alone; of the usual losses these are the same.
-        weighted = [head.weight * sums[head.name]["loss"] for head, _ in heads]
-        return {"heads": sums, "loss": jnp.sum(jnp.stack(weighted))}
+        weighted = [head.weight * sums[f"{head.name}/loss"] for head, _ in heads]
+        return sums | {"loss": jnp.sum(jnp.stack(weighted))}
 
     def derive(sums):
-        found = {head.name: own.derive(sums["heads"][head.name]) for head, own in heads}
+        found = {}
+        for head, own in heads:
+            start = f"{head.name}/"
+            part = {
+                name.removeprefix(start): value
+                for name, value in sums.items()
+                if name.startswith(start)
+            }
+            found[head.name] = own.derive(part)
         metrics = {
             f"{name}_{metric}": value
             for name, own in found.items()

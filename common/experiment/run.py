@@ -262,9 +262,9 @@ def _progress_text(evaluation: Mapping[str, Any] | None, metric: TaskMetric) -> 
     """Tells the mean of the source's primary metric; the target's is for the report."""
     if evaluation is None:
         return ""
-    sums = jax.tree.map(np.asarray, evaluation["source_val"])
+    sums = {name: np.asarray(own) for name, own in evaluation["source_val"].items()}
     members = range(len(sums["loss"]))
-    found = [metric.derive(jax.tree.map(lambda own, m=m: own[m], sums)) for m in members]
+    found = [metric.derive({name: own[m] for name, own in sums.items()}) for m in members]
     mean = np.mean([own[metric.primary] for own in found])
     return f"source_val {metric.primary} {mean:.3f}"
 

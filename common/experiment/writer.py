@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from common.evaluation.task_metric import CLASSES, TaskMetric
@@ -45,7 +44,7 @@ def make_record(
         if split == "score":
             record |= {f"score/{name}": float(score[member]) for name, score in values.items()}
             continue
-        metrics = metric.derive(jax.tree.map(lambda own: np.asarray(own)[member], values))
+        metrics = metric.derive({name: own[member] for name, own in values.items()})
         if not metrics:
             continue  # no example of the split has a label
         prefix = f"oracle/{split}_" if split.startswith("target") else f"{split}/"

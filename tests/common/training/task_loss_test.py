@@ -14,7 +14,8 @@ LABELS = DRAW.integers(0, 2, (5, 3)).astype(float)
 
 
 def options(kind, **changes):
-    return {"kind": kind, "regression_loss": "mse", "huber_delta": 1.0, **changes}
+    plain = {"regression_loss": "mse", "huber_delta": 1.0, "heads": {}, "layer": ""}
+    return {"kind": kind, **plain, **changes}
 
 
 def binary_losses(z, y):
@@ -76,6 +77,23 @@ def test_far_off_values_pull_with_a_bounded_force_under_huber_alone():
     assert slopes == {"mse": pytest.approx(200), "huber": pytest.approx(0.7)}
 
 
+def test_the_losses_of_heads_add_up_by_their_weights():
+    heads = {
+        "size": {"kind": "regression", "columns": (2,), "weight": 0.5},
+        "group": {"kind": "multi_class", "columns": (0,), "weight": 2.0, "num_classes": 3},
+        "marks": {"kind": "multi_label", "columns": (1, 0), "weight": 1.5},
+    }
+    task_loss = make_task_loss(options("multi_task", heads=heads))
+    assert task_loss is not None
+    outputs = DRAW.normal(size=(5, 6))
+    size, group, marks = outputs[:, :1], outputs[:, 1:4], outputs[:, 4:]
+    taken = np.log(np.exp(group).sum(1)) - group[np.arange(5), LABELS[:, 0].astype(int)]
+    expected = 0.5 * np.mean((size - LABELS[:, 2:]) ** 2) + 2 * taken.mean()
+    expected += 1.5 * binary_losses(marks, LABELS[:, [1, 0]]).mean()
+    found = task_loss(jnp.asarray(outputs, jnp.float32), jnp.asarray(LABELS, jnp.float32))
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["multi_class", "binary"])
 def test_classes_keep_the_cross_entropy_of_the_objective(kind):
     assert make_task_loss(options(kind)) is None
@@ -96,6 +114,8 @@ def test_the_cross_entropy_of_a_single_unit_is_the_binary_one():
         ({"huber_delta": 0.0}, "config.task.huber_delta is 0"),
         ({"huber_delta": -1.0}, "config.task.huber_delta"),
         ({"delta": 1.0}, "config.task"),
+        ({"layer": "stage_0"}, "config.task.layer"),
+        ({"heads": {"a": {}}}, "config.task.heads names a"),
     ],
 )
 def test_what_does_not_exist_is_refused(changes, sentence):
