@@ -21,6 +21,15 @@ def get_config() -> Any:
     config.domains = ("source",)  # domains of a batch: source, target, target_labelled
     config.num_steps = 2000
 
+    # What a label is: multi_class | binary (one unit for two classes) | multi_label | regression |
+    # multi_task (several heads) | segmentation (a class at every pixel)
+    config.task = ConfigDict({"kind": "multi_class"})
+    config.task.regression_loss = "mse"  # mse | huber
+    config.task.huber_delta = 1.0  # error up to which huber counts the square
+    # Of multi_task: {name: {kind, columns, weight, num_classes}}, see docs/tasks.md
+    config.task.heads = ConfigDict()
+    config.task.layer = ""  # of segmentation: the extractor's map that the head reads, as stage_1
+
     config.model = ConfigDict()
     # cnn | lenet | mlp | svhn_net | cifar_resnet20, 32, 44, 56 | resnet18, 34, 50, 101 | vgg16 |
     # vit_s16 | vit_b16
