@@ -1,4 +1,4 @@
-"""The one command of Adaptax: `python launch.py [train | sweep | report | prepare | list] [flags]`.
+"""The one command of Adaptax: `python launch.py [train | sweep | report | …] [flags]`.
 
 Without a verb it trains and compares the rows of `configs/digits.py` and prints the table.
 """
@@ -13,20 +13,26 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from common.experiment import command_line, data_command
+from common.experiment.weights import conversion
 from common.legal import check_name
 
 MAIN_CONFIG = str(Path(__file__).parent / "configs" / "digits.py")
 USAGE = """usage: python launch.py          train and compare the rows of the embedded benchmark
        python launch.py train  --config=FILE[:ARGUMENT] [--config.KEY=VALUE] [--workdir=FOLDER]
        python launch.py sweep  --config=FILE [--config.KEY=VALUE] [--workdir=FOLDER]
+                               [--cross_validation=FOLDS]
        python launch.py report FOLDER... [--output=FOLDER]
        python launch.py prepare --dataset=NAME[,NAME] [--manual_dir=FOLDER] [--data_dir=FOLDER]
+       python launch.py convert FILE [--output=FILE]   weights of PyTorch to safetensors
        python launch.py list   [methods|datasets|models|scores] [--data_dir=FOLDER]
 exit codes: 0 done; 1 a run failed; 2 wrong usage or config; 75 stopped by a signal, saved: run the
 same command again to go on"""
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "File with get_config(argument).")
-_OUTPUT = flags.DEFINE_string("output", None, "Folder of the report; FOLDER/report by default.")
+_CROSS_VALIDATION = flags.DEFINE_integer(
+    "cross_validation", 0, "Folds by which sweep chooses a setting.", lower_bound=0
+)
+_OUTPUT = flags.DEFINE_string("output", None, "The report's folder, or the file to convert to.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs; config.runtime.workdir.")
 
 
@@ -72,13 +78,17 @@ def train(arguments: list[str]) -> None:
 
 def sweep(arguments: list[str]) -> None:
     """Trains all runs of a config's grid and reports."""
-    from common.experiment import folder, outcome, sweep
+    from common.experiment import cross_validation, folder, outcome, sweep
 
+    folds = _CROSS_VALIDATION.value
     file = config_flags.get_config_filename(flags.FLAGS["config"])
     with outcome.refusing():
         configs = sweep.expand(file, _CONFIG.value, _resolve)
+        folded = sweep.expand(file, _CONFIG.value, _resolve, folds) if folds else []
     with outcome.listen() as request:
-        failures = sweep.run_sweep(configs, _make_method, request, _overrides(), print)
+        failures = sweep.run_sweep(folded, _make_method, request, _overrides(), print)
+        configs = cross_validation.choose(configs, folded) if folds else configs
+        failures |= sweep.run_sweep(configs, _make_method, request, _overrides(), print)
     report([str(root) for root in dict.fromkeys(map(folder.experiment_folder, configs))])
     if failures:
         raise outcome.RunFailed("; ".join(f"{name}: {why}" for name, why in failures.items()))
@@ -115,7 +125,7 @@ def list_names(arguments: list[str]) -> None:
 
 
 VERBS = {"train": train, "sweep": sweep, "report": report}
-VERBS |= {"prepare": data_command.prepare, "list": list_names}
+VERBS |= {"prepare": data_command.prepare, "convert": conversion.convert, "list": list_names}
 
 
 def main(argv: list[str]) -> None:

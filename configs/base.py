@@ -22,7 +22,9 @@ def get_config() -> Any:
     config.num_steps = 2000
 
     config.model = ConfigDict()
-    config.model.name = "cnn"  # cnn | lenet | mlp | svhn_net
+    # cnn | lenet | mlp | svhn_net | cifar_resnet20, 32, 44, 56 | resnet18, 34, 50, 101 | vgg16 |
+    # vit_s16 | vit_b16
+    config.model.name = "cnn"
     config.model.normalization = "group"  # joint | separate | per_domain | frozen | group | none
     config.model.dtype = (
         "float32"  # float32 | bfloat16: what layers compute in; the rest is float32
@@ -73,6 +75,10 @@ def get_config() -> Any:
     # Labelled examples of each class that rows with target_labelled have; 0: the whole training
     # split's. A step sees 16 of them, each class equally often, unless batch_sizes says otherwise
     config.data.target_labels_per_class = 0
+    # Labelled examples, the target's where there are some, are cut into `folds`, of which number
+    # `fold` is held out and scored; `sweep --cross_validation=K` trains all K. None: none is
+    config.data.folds = 0
+    config.data.fold = placeholder(int)
     config.data.augment = ConfigDict()  # {name: options}, see docs/data.md; every row alike
     config.data.strong_augment = ConfigDict()  # for methods that need strong_image
     # Domains that are read from files:
@@ -108,6 +114,12 @@ def get_config() -> Any:
     config.init_from.overrides = ConfigDict(allow_dotted_keys=True)
     config.init_from.include = ".*"  # full-match pattern of the parameters to take over
     config.init_from.selection = "last"  # last | source_val | …: which of the run's weights
+    # File of pretrained weights that the run, or the first of those trained before it, starts from:
+    # a path or hf:<owner>/<name>[@<revision>][:<file>], see docs/finetuning.md
+    config.init_from.weights = ""
+    config.init_from.sha256 = ""  # hash that the file must have; "": any
+    config.init_from.layout = ""  # whose names it uses: adaptax | torchvision | …; "": found out
+    config.init_from.head = False  # True: take its head too, whose classes are then the task's
 
     config.evaluation = ConfigDict()
     config.evaluation.every = 200  # steps

@@ -40,7 +40,10 @@ DEVICE_NAMES = (
 MODEL_FILES = ("common/models/", "dann/discriminator.py")
 
 # They take long to import or are missing on some machines.
-HEAVY = ("clu", "grain", "matplotlib", "sklearn", "tensorboardX", "tensorflow_datasets")
+HEAVY = (
+    *("clu", "grain", "huggingface_hub", "matplotlib", "sklearn", "tensorboardX"),
+    *("tensorflow_datasets", "torch"),
+)
 # A TFDS builder is a subclass of one of its classes, and TFDS alone imports its file.
 BUILDERS = ("common/data/builders/",)
 
@@ -256,6 +259,7 @@ BROKEN = [
     (heavy_import_rule, "common/data/domains.py", "import tensorflow_datasets as tfds"),
     (heavy_import_rule, "common/data/builders/usps/usps.py", "import sklearn.datasets"),
     (heavy_import_rule, "launch.py", "try:\n    pass\nfinally:\n    import matplotlib"),
+    (heavy_import_rule, "common/experiment/weights/torch_file.py", "import torch.serialization"),
     (heavy_import_rule, "dann/method.py", "class Writer:\n    import tensorboardX"),
     (tensorflow_rule, "benchmarks/step.py", "def f():\n    import tensorflow as tf"),
     (tensorflow_rule, "tests/data_test.py", "from clu import metric_writers"),

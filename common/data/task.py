@@ -22,6 +22,7 @@ from common.data.arrangement import (
 from common.data.data_folder import find_prepared
 from common.data.domain import DOMAINS, Domain, load_examples, split_drawn
 from common.data.example import Examples
+from common.data.fold import hold_out, role_of_folds
 from common.data.labelled import draw_labelled
 from common.data.part import NONE
 from common.data.pool import list_sources, pool
@@ -46,7 +47,8 @@ def load_task(config: Config) -> dict[str, Domain]:
     Returns:
         `source` and `target`. With `config.data.transductive` the target's test pictures are
         trained on too. With `config.data.target_labels_per_class` a target whose labels are trained
-        on has the split `labelled`, which is part of `train`.
+        on has the split `labelled`, which is part of `train`. With `config.data.fold` the labelled
+        role has the split `held_out`.
 
     Raises:
         ValueError: Files that are missing or broken, keys that would be ignored, an empty split,
@@ -109,9 +111,19 @@ def load_task(config: Config) -> dict[str, Domain]:
     if has_labels and data["target_labels_per_class"]:
         named = [name for name in kept or target.classes if name in shown.classes]
         splits["labelled"] = draw_labelled(config, target, splits["train"], named)
+    role = role_of_folds(config)
+    if role == "target":
+        splits = hold_out(config, splits, role)
     if data["transductive"]:
         splits["train"] = np.sort(np.concatenate([splits["train"], splits["test"]]))
     chosen = lost_rows(read_target, target, trained)
+    if role == "source":
+        if pooled.origin is not None:
+            raise ValueError(
+                "config.data.fold holds examples of one source out, and config.source is "
+                f"{config['source']!r}; cross-validate with one source"
+            )
+        task["source"] = pooled._replace(splits=hold_out(config, pooled.splits, role))
     return {**task, "target": Domain(config["target"], target, splits, chosen)}
 
 

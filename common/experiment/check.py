@@ -38,7 +38,8 @@ LEAST = {
     **{"runtime.evaluation_batch_size": 1, "runtime.devices": 0, "runtime.stream_threads": 1},
     **{"runtime.resident_bytes": 0, "runtime.stream_bytes": 1},
     **{"data.size": 0, "data.channels": 0, "data.num_features": 0},
-    **{"data.target_labels_per_class": 0, "evaluation.patience": 0},
+    **{"data.target_labels_per_class": 0, "data.folds": 0},
+    **{"evaluation.patience": 0},
 }
 NOT_NEGATIVE = (
     *("learning_rate", "epsilon", "weight_decay", "gamma", "power", "clip_norm", "max_norm"),
@@ -180,12 +181,20 @@ def check_values(config: Config) -> None:
         if list(config["domains"]).count(domain) > 1:
             raise ValueError(f"config.domains names {domain!r} twice; name each domain once")
     check_name("config.data.center", flat["data.center"], CENTERS)
-    parents = (flat["init_from.run"], flat.get("init_from.method"))
+    if flat.get("model.options.input_statistics", "none") != "none":
+        for key in ("center", "scaling"):
+            if flat[f"data.{key}"] != "none":
+                raise ValueError(
+                    "config.model.options.input_statistics is of pictures in [0, 1], but "
+                    f"config.data.{key} is {flat[f'data.{key}']!r}; set one of the two to 'none'"
+                )
+    parents = [flat.get(f"init_from.{kind}") for kind in ("run", "method", "weights")]
     if flat["model.normalization"] == "frozen" and not any(parents):
         raise ValueError(
             "config.model.normalization is 'frozen', which keeps the statistics of the run that a "
-            "run starts from; name one by config.init_from.run, or a row by "
-            "config.init_from.method, and another normalization in config.init_from.overrides"
+            "run starts from; name one by config.init_from.run, a file by "
+            "config.init_from.weights, or a row by config.init_from.method, and another "
+            "normalization in config.init_from.overrides"
         )
     _check_files(config["data"])
     pattern = flat["init_from.include"]

@@ -28,7 +28,7 @@ FLAGS = ("config", "workdir", "output", "dataset", "manual_dir", "data_dir", "he
 
 # Flags that would be ignored by the other verbs.
 VERBS_OF = {
-    "output": ("report",),
+    "output": ("report", "convert"),
     "dataset": ("prepare",),
     "manual_dir": ("prepare",),
     "data_dir": ("prepare", "list"),

@@ -9,9 +9,11 @@ from ml_collections import ConfigDict
 
 from common.experiment import folder
 from common.experiment.check import check_keys
+from common.experiment.weights.pretrained import check_sha256
 from common.training.hparam import flatten
 
-KINDS = ("run", "method")
+# Of each pair a run has one at most.
+EXCLUSIVE = (("run", "method"), ("run", "weights"))
 # What a parent has in common with its child, or never has.
 NOT_OVERRIDDEN = ("experiment", "init_from", "method", "runtime")
 OF_PARENT = "the run that config.init_from starts from: "
@@ -26,8 +28,8 @@ def resolve_family(
     that row, with `config.init_from.overrides` applied and no parent but the row's own, which is
     resolved in the same way; seed, data, model, optimizer, length and runtime are the child's,
     `config.transfer` is that row's own. A parent without labelled target examples is the same
-    whatever their number. The child names it
-    by its run id, not by a path.
+    whatever their number. The child names it by its run id, not by a path.
+    `config.init_from.weights` is where the first of them starts.
 
     Args:
         config: A `ConfigDict` to which the command line's changes were applied.
@@ -39,8 +41,8 @@ def resolve_family(
         The ancestors, the first first, and the child.
 
     Raises:
-        ValueError: Unknown keys, both kinds of parent, a row that starts from itself, or an
-            override that cannot be.
+        ValueError: Unknown keys, two kinds of parent, a row that starts from itself, an override
+            that cannot be, or weights that are missing or others than those asked for.
     """
     _choose_kind(config, changes)
     return _resolve(config, changes, defaults, catalogue, ())
@@ -53,6 +55,10 @@ def _resolve(
     check_keys(config.to_dict(), defaults.to_dict())
     catalogue.check_method(config)
     child = folder.resolve(config)
+    if child["init_from"].get("weights"):
+        # Known by what it holds: a run is the same wherever the file lies.
+        named = child["init_from"]["weights"], child["init_from"]["sha256"]
+        child["init_from"]["sha256"] = check_sha256(*named)
     method = config.init_from.method
     if not method:
         return [child]
@@ -65,6 +71,8 @@ def _resolve(
         )
     parent = config.copy_and_resolve_references()
     parent.init_from = defaults.init_from.copy_and_resolve_references()
+    for name in folder.OF_WEIGHTS:
+        parent.init_from[name] = config.init_from[name]
     try:
         catalogue.set_method(parent, method)
         # The row's own options, as far as the command line changes them; what is fine-tuned of a
@@ -87,21 +95,28 @@ def _leave_out_unused_labels(config: Any, defaults: Any) -> None:
     if "target_labelled" not in config.domains:
         key = "target_labels_per_class"
         config.data[key] = defaults.data[key]
+        config.data.folds, config.data.fold = defaults.data.folds, None
         if "target_labelled" in config.data.batch_sizes:
             del config.data.batch_sizes["target_labelled"]
 
 
 def _choose_kind(config: Any, changes: Mapping[str, Any]) -> None:
     """Lets a parent of the command line replace one of the file; refuses two parents."""
-    given = [kind for kind in KINDS if changes.get(f"init_from.{kind}")]
-    if len(given) == 1:
-        config.init_from.update({kind: "" for kind in KINDS if kind not in given})
-    run, method = (config.init_from[kind] for kind in KINDS)
-    if run and method:
-        raise ValueError(
-            f"config.init_from.run is {run!r} and config.init_from.method is {method!r}: a run "
-            "starts from one of them; set the other to ''"
-        )
+    for kinds in EXCLUSIVE:
+        given = [kind for kind in kinds if changes.get(f"init_from.{kind}")]
+        if len(given) == 1:
+            config.init_from.update({kind: "" for kind in kinds if kind not in given})
+        if given == ["run"]:
+            config.init_from.update({"sha256": "", "layout": "", "head": False})
+        if all(config.init_from[kind] for kind in kinds):
+            told = " and ".join(f"config.init_from.{k} is {config.init_from[k]!r}" for k in kinds)
+            raise ValueError(f"{told}: a run starts from one of them; set the other to ''")
+    for name in folder.OF_WEIGHTS:
+        if config.init_from[name] and not config.init_from.weights:
+            raise ValueError(
+                f"config.init_from.{name} is {config.init_from[name]!r}, which is about a file of "
+                "weights; name one by config.init_from.weights"
+            )
 
 
 def _override(config: Any, overrides: Mapping[str, Any]) -> None:
@@ -111,9 +126,15 @@ def _override(config: Any, overrides: Mapping[str, Any]) -> None:
         if path.split(".")[0] in NOT_OVERRIDDEN:
             raise ValueError(f"{name}, which is the same for both runs; leave it out")
         try:
+            *above, last = path.split(".")
+            place = config
+            for part in above:
+                # Groups and terms that the child lacks; keys that no config has are refused later.
+                if part not in place:
+                    place[part] = ConfigDict()
+                place = place[part]
             if isinstance(value, Mapping):
-                above, _, last = path.rpartition(".")
-                (config[above] if above else config)[last] = ConfigDict()
+                place[last] = ConfigDict()
             else:
                 config.update_from_flattened_dict({path: value})
         except (AttributeError, KeyError, TypeError) as error:

@@ -19,6 +19,8 @@ import numpy as np
 from common.experiment.outcome import UsageError, writing
 from common.training.hparam import flatten
 
+# Keys of `config.init_from` that say something where a file of weights is named.
+OF_WEIGHTS = ("weights", "sha256", "layout", "head")
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "ml-collections")
 
 
@@ -56,10 +58,30 @@ def resolve(config: Any) -> dict[str, Any]:
         # A run without a parent that is trained first has the name that it always had.
         plain["init_from"].pop("method", None)
         plain["init_from"].pop("overrides", None)
+    if not plain["init_from"].get("weights"):
+        for name in OF_WEIGHTS:
+            plain["init_from"].pop(name, None)
     for options in plain["data"].values():
         if isinstance(options, dict) and options.get("seed", 0) is None:
             options["seed"] = plain["data"]["split_seed"]
     return plain
+
+
+def identity(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Keeps what makes a run what it is.
+
+    Args:
+        config: The resolved config.
+
+    Returns:
+        The config without `runtime`, and without the name of a file of weights, which is known by
+        its hash.
+    """
+    kept = {key: value for key, value in config.items() if key != "runtime"}
+    if "init_from" in kept:
+        own = kept["init_from"].items()
+        kept["init_from"] = {key: value for key, value in own if key != "weights"}
+    return kept
 
 
 def run_id(config: Mapping[str, Any]) -> str:
@@ -69,10 +91,9 @@ def run_id(config: Mapping[str, Any]) -> str:
         config: The resolved config.
 
     Returns:
-        A readable prefix and a hash of the config without `runtime`.
+        A readable prefix and a hash of the config's identity.
     """
-    identity = {key: value for key, value in config.items() if key != "runtime"}
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(identity(config), sort_keys=True).encode()).hexdigest()
     readable = re.sub(r"[^A-Za-z0-9+_.-]", "_", f"{config['method']}-seed{config['seed']}")
     return f"{readable}-{digest[:10]}"
 

@@ -1,7 +1,8 @@
-"""Starting from another run, once it has finished."""
+"""Starting from another run, once it has finished, or from a file of weights."""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from flax import traverse_util
 
 from common.experiment import folder
 from common.experiment.checkpoint import load_run
+from common.experiment.weights import pretrained
 from common.method import LABELLED
 from common.training.optimizer import merge, paths_of
 from common.training.state import State
@@ -26,12 +28,17 @@ def parent_folder(config: Mapping[str, Any]) -> Path | None:
 
     Returns:
         The folder that the config names, or that of a parent which is trained first; None for a
-        run that starts from nothing.
+        run that starts from nothing, or from a file of weights.
     """
     options = config["init_from"]
     if options.get("method"):
         return folder.experiment_folder(config) / options["parent"]
     return Path(options["run"]) if options["run"] else None
+
+
+def _starts_from_weights(config: Mapping[str, Any]) -> bool:
+    """Says whether a run starts from a file itself; with a parent, the first ancestor does."""
+    return bool(config["init_from"].get("weights")) and parent_folder(config) is None
 
 
 def check_parent(config: Mapping[str, Any], params: Mapping[str, Any]) -> None:
@@ -45,11 +52,14 @@ def check_parent(config: Mapping[str, Any], params: Mapping[str, Any]) -> None:
 
     Raises:
         ValueError: No finished run, no such selection, a pattern without a match, a parameter that
-            the parent lacks or has in another shape.
+            the parent or the file lacks or has in another shape, or a file that cannot be read.
     """
+    here = paths_of(params)
+    if _starts_from_weights(config):
+        pretrained.take_params(config, here)
+        return
     if parent_folder(config) is None:
         return
-    here = paths_of(params)
     _included(config["init_from"], here)
     if not _is_to_come(config):
         _match(config, here, paths_of(_load(config)["params"]))
@@ -75,7 +85,7 @@ def _load(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def take_over_parents(state: State, configs: Sequence[Mapping[str, Any]]) -> State:
-    """Takes over the parameters and statistics of finished runs, a parent a member.
+    """Takes over the parameters and statistics of finished runs or files, a parent a member.
 
     Args:
         state: The stacked state before step 0.
@@ -88,62 +98,81 @@ def take_over_parents(state: State, configs: Sequence[Mapping[str, Any]]) -> Sta
         ValueError: No finished run, a pattern without a match, a parameter that the parent lacks
             or has in another shape, or a statistic that stays fresh under the policy `frozen`.
     """
-    if all(parent_folder(config) is None for config in configs):
+    if not any(parent_folder(config) or _starts_from_weights(config) for config in configs):
         return state
-    members = [_take_over(state, member, config) for member, config in enumerate(configs)]
+    taken = [_take_over(state, member, config) for member, config in enumerate(configs)]
+    pretrained.forget()
+    for note in dict.fromkeys(note for _, note in taken if note):
+        logging.getLogger(__name__).warning("%s", note)
+    members = [own for own, _ in taken]
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *members)
     if state.ema:
         stacked["ema"] = {name: stacked[name] for name in ("params", "batch_stats")}
     return state._replace(**stacked)
 
 
-def _take_over(state: State, member: int, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns one member's parameters and statistics after taking over the included ones."""
-    options, loaded = config["init_from"], _load(config)
+def _take_over(state: State, member: int, config: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """Returns one member's parameters and statistics after taking over the included ones.
+
+    With them comes what a person should know about it, or "".
+    """
     own = {
         name: jax.tree.map(lambda leaf: np.asarray(leaf[member]), getattr(state, name))
         for name in ("params", "frozen", "batch_stats")
     }
-    parent = paths_of(loaded["params"])
-    matched = _match(config, paths_of(merge(own["params"], own["frozen"])), parent)
+    here, fresh = paths_of(merge(own["params"], own["frozen"])), paths_of(own["batch_stats"])
+    if _starts_from_weights(config):
+        params, statistics, known, note = pretrained.take(config, here, fresh)
+        place = config["init_from"]["weights"]
+    else:
+        params, statistics, known = _from_run(config, here, fresh)
+        place, note = parent_folder(config), ""
 
     def replace(tree, prefix=""):
         return {
             name: replace(value, f"{prefix}{name}/")
             if isinstance(value, Mapping)
-            else (parent[f"{prefix}{name}"] if f"{prefix}{name}" in matched else value)
+            else params.get(f"{prefix}{name}", value)
             for name, value in tree.items()
         }
 
-    include = re.compile(options["include"])
     own["params"], own["frozen"] = replace(own["params"]), replace(own["frozen"])
-    fresh = paths_of(own["batch_stats"])
+    if config["model"]["normalization"] == "frozen":
+        left = sorted(set(fresh) - set(statistics))
+        if left:
+            raise ValueError(
+                f"config.model.normalization is 'frozen', but the statistic {left[0]} is not taken "
+                f"over: config.init_from.include must match it, and it must be in {place}; that "
+                f"has {', '.join(sorted(known)) or 'none'}"
+            )
+    own["batch_stats"] = traverse_util.unflatten_dict(fresh | statistics, sep="/")
+    return own, note
+
+
+def _from_run(
+    config: Mapping[str, Any], here: Mapping[str, Any], fresh: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Returns parameters and statistics to take over from a run, and all that it has of these."""
+    loaded = _load(config)
+    parent = paths_of(loaded["params"])
+    params = {path: parent[path] for path in _match(config, here, parent)}
     statistics = paths_of(loaded.get("batch_stats", {}))
     has_labels = set(LABELLED) & set(config["domains"])
     if config["model"]["normalization"] == "per_domain" and not has_labels:
         # Without labels a target that the parent never saw goes on from what it was evaluated by.
         firsts = next(iter(loaded.get("batch_stats", {}).values()), {})
-        for domain in own["batch_stats"]:
+        for domain in {path.partition("/")[0] for path in fresh}:
             seen = paths_of(loaded.get("batch_stats", {}).get(domain, firsts))
             statistics |= {f"{domain}/{path}": leaf for path, leaf in seen.items()}
+    include = re.compile(config["init_from"]["include"])
     taken = {
         path: statistics[path]
+        for path, leaf in fresh.items()
         if any(include.fullmatch(path[start:]) for start in _starts(path))
         and path in statistics
         and statistics[path].shape == leaf.shape
-        else leaf
-        for path, leaf in fresh.items()
     }
-    if config["model"]["normalization"] == "frozen":
-        left = sorted(path for path, leaf in taken.items() if leaf is fresh[path])
-        if left:
-            raise ValueError(
-                f"config.model.normalization is 'frozen', but the statistic {left[0]} is not taken "
-                f"over: config.init_from.include must match it, and it must be in "
-                f"{parent_folder(config)}; that has {', '.join(sorted(statistics)) or 'none'}"
-            )
-    own["batch_stats"] = traverse_util.unflatten_dict(taken, sep="/")
-    return own
+    return params, taken, statistics
 
 
 def _included(options: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

@@ -130,6 +130,8 @@ def write_results(
             "warnings": resume.warnings_of(folder.read_json(path / "config.json")["starts"]),
             "selections": _select(history[member], len(tasks[member]["source"].splits["val"])),
         }
+        if own["init_from"].get("weights"):
+            result["weights"] = {key: own["init_from"][key] for key in ("weights", "sha256")}
         if own["evaluation"]["retrained_head"] and set(LABELLED) & set(own["domains"]):
             result["selections"]["retrained_head"] = {
                 "step": int(alone.step),

@@ -10,6 +10,7 @@ import numpy as np
 
 from common.data.domain import Domain
 from common.data.fingerprint import fingerprint
+from common.experiment import folder
 from common.training.hparam import flatten
 
 MAX_NAMED = 4
@@ -116,7 +117,7 @@ def warnings_of(starts: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what decides a run, by dotted path, as JSON would give it back."""
-    plain = json.loads(json.dumps({key: own for key, own in config.items() if key != "runtime"}))
+    plain = json.loads(json.dumps(folder.identity(config)))
     return {f"config.{path}": value for path, value in flatten(plain)}
 
 

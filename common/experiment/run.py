@@ -14,12 +14,14 @@ import jax
 import numpy as np
 
 from common.data.domain import Domain
+from common.data.fold import role_of_folds
 from common.data.pipeline import batch_sizes_of
 from common.data.stream import Stream
 from common.data.table import is_streamed, make_tables
 from common.data.task import load_task
 from common.experiment import checkpoint, folder, lock, resume, selection, writer
 from common.experiment.check import MakeMethod, check_population
+from common.experiment.cross_validation import held_out_accuracy
 from common.experiment.outcome import RunFailed, Stopped, StopRequest, refusing, writing
 from common.experiment.parent import take_over_parents
 from common.experiment.result import evaluated, write_results
@@ -224,6 +226,8 @@ def _train(
         scores["score/reverse_validation"] = reverse_accuracy(
             *(config, method, program, state, tables, request), stream=stream, placement=placement
         )
+    if role_of_folds(config):
+        scores["score/cross_validation"] = held_out_accuracy(program, config, state, tables)
     finished = [member for member in range(len(configs)) if member not in failures]
     if finished:
         write_results(

@@ -21,10 +21,10 @@ PATTERNS = (
 )
 _TABLE = re.compile("|".join(f"(?:{pattern})" for pattern in PATTERNS))
 # Seeds of the data: every run of a program has arrays of one shape, whatever is in them.
-_DATA = re.compile(r"data\.(split_seed|\w+\.seed)")
+_DATA = re.compile(r"data\.(split_seed|fold|\w+\.seed)")
 
-# Which run a run starts from.
-_PARENT = re.compile(r"init_from\.(run|method|parent|overrides(\..*)?)")
+# Which run or file a run starts from.
+_PARENT = re.compile(r"init_from\.(run|method|parent|overrides(\..*)?|weights|sha256|layout|head)")
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -68,8 +68,8 @@ def structure(config: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         Values by dotted path, without the traced ones, without `runtime`, and without the seeds
-        of splits and of drawn examples, which are data; of the parent run only whether there is
-        one. Runs with equal structure can train in one program.
+        of splits and of drawn examples, which are data; of the run or the file to start from only
+        whether there is one. Runs with equal structure can train in one program.
     """
     kept = {
         path: value
@@ -79,5 +79,5 @@ def structure(config: Mapping[str, Any]) -> dict[str, Any]:
         and not _DATA.fullmatch(path)
         and not _PARENT.fullmatch(path)
     }
-    parents = (config["init_from"].get(name) for name in ("run", "method"))
+    parents = (config["init_from"].get(name) for name in ("run", "method", "weights"))
     return kept | {"init_from.run": any(parents)}

@@ -38,7 +38,7 @@ from common.training.step import make_train_step
 EVALUATED_SPLITS = (("source", "val"), ("target", "val"), ("target", "test"))
 
 # Arrays of a role's table of which every member has its own.
-OF_MEMBERS = ("train", "val", "test", "labelled", "mean", "scaling")
+OF_MEMBERS = ("train", "val", "test", "labelled", "held_out", "mean", "scaling")
 
 
 class Program(NamedTuple):

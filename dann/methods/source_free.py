@@ -43,10 +43,12 @@ def make_trained_network(
             f"config.alignment has {', '.join(config['alignment'])}, which compares source and "
             f"target; {method} sees no source, so leave it empty"
         )
-    if not (options["run"] or options.get("method")):
+    has_head = options.get("weights") and options["head"]
+    if not (options["run"] or options.get("method") or has_head):
         raise ValueError(
             f"{method} adapts a trained network; name its row by config.init_from.method, such as "
-            "'source_only', or its folder by config.init_from.run"
+            "'source_only', or its folder by config.init_from.run, or a file that has the task's "
+            "classes by config.init_from.weights with config.init_from.head=True"
         )
     network = make_network(config["model"], num_classes)
     if network.policy not in policies:

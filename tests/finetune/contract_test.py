@@ -194,8 +194,8 @@ def test_a_streamed_run_is_the_resident_one_bit_for_bit(row):
     jax.config.update("jax_disable_most_optimizations", False)
     config = tiny.make_row_config(row, CHANGES)
     try:
-        for own, where in ((tables, {}), (bare, {"stream": Stream(images, 2**20, 2)})):
-            run = tiny.make_run(config, tables=own, **where)
+        for own, stream in ((tables, None), (bare, Stream(images, 2**20, 2))):
+            run = tiny.make_run(config, tables=own, stream=stream)
             states.append(comparable(tiny.train(run, NUM_STEPS)).params)
             run.program.close()
     except ValueError as error:

@@ -9,6 +9,8 @@ The networks are small; what they are is in `CASES` of the test. The file also h
 names of all weights of the networks at full size.
 """
 
+# pyright: reportMissingImports=false
+
 import hashlib
 import json
 from pathlib import Path

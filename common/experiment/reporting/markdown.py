@@ -15,7 +15,9 @@ from common.experiment.reporting.cell import (
     write_percent,
 )
 from common.experiment.reporting.choice import write_choices
+from common.experiment.reporting.fold_section import write_folds
 from common.experiment.reporting.grouping import BASELINES
+from common.experiment.reporting.label_budget import write_label_budgets
 from common.experiment.reporting.protocol import (
     describe_protocol,
     differing_settings,
@@ -79,6 +81,7 @@ def write_markdown(summary: Mapping[str, Any]) -> str:
             own_tasks = [task for task in tasks if _is_of(task, experiment)]
             lines += [*LEGEND, "", *list_shared_settings(own_tasks)]
     lines += write_choices(summary["choices"])
+    lines += write_folds(summary["cross_validation"])
     for task in tasks:
         if len(tasks) > 1:
             lines += [f'<a id="{task["anchor"]}"></a>', ""]
@@ -128,7 +131,9 @@ def _section(
     for name, figure in task["figures"].items():
         if "file" in figure:
             shown.append(["", f"![{name}]({figure['file']})", "", escape(figure["reading"])])
-    lines = [*(shown[0] if shown else []), "", *write_ranking(sections["last"])]
+    lines = [*(shown[0] if shown else []), "", *write_label_budgets(task["labels"])]
+    # Rows of many numbers of labels have no one order.
+    lines += [] if task["labels"] else write_ranking(sections["last"])
     for selection, rows in sections.items():
         lines += _selection_section(selection, rows)
     lines += ["", *LEGEND, ""]

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from common.experiment.setting import identity_of
+
 ACCURACY = "oracle/target_test_accuracy"
 
 
@@ -32,6 +34,7 @@ class Run(NamedTuple):
         records: `metrics.jsonl`.
         times: `time.jsonl`.
         notes: What was odd about the folder, one sentence each.
+        is_cross_validated: Whether runs that hold out folds chose its setting.
     """
 
     folder: Path
@@ -44,6 +47,7 @@ class Run(NamedTuple):
     records: list[dict[str, Any]]
     times: list[dict[str, Any]]
     notes: list[str]
+    is_cross_validated: bool = False
 
 
 def read_runs(folders: Iterable[Path]) -> list[Run]:
@@ -65,7 +69,22 @@ def read_runs(folders: Iterable[Path]) -> list[Run]:
             if plan.is_file() or any(map(_is_run, children)):
                 planned = [experiment / name for name in _planned(plan)]
                 found |= {path.resolve(): None for path in sorted({*children, *planned})}
-    return [_read_run(path) for path in found]
+    runs = [_read_run(path) for path in found]
+    chosen = {_identity_of(run) for run in runs if _has_fold(run)}
+    return [
+        run._replace(is_cross_validated=not _has_fold(run) and _identity_of(run) in chosen)
+        for run in runs
+    ]
+
+
+def _has_fold(run: Run) -> bool:
+    return part_of(run.config, "data", dict).get("fold") is not None
+
+
+def _identity_of(run: Run) -> str:
+    """Names the setting of a run; a run whose config cannot be read has none of its own."""
+    is_whole = {"data", "init_from"} <= run.config.keys()
+    return identity_of(run.config) if is_whole else run.name
 
 
 def _is_run(folder: Path) -> bool:

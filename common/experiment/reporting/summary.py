@@ -8,6 +8,7 @@ from typing import Any
 from common.experiment.folder import as_json
 from common.experiment.reporting.across import compare_across
 from common.experiment.reporting.choice import choose_settings
+from common.experiment.reporting.fold_section import describe_folds
 from common.experiment.reporting.grouping import (
     differing_keys,
     group_by_task,
@@ -16,6 +17,7 @@ from common.experiment.reporting.grouping import (
     settings_of,
     with_same_data,
 )
+from common.experiment.reporting.label_budget import label_budgets
 from common.experiment.reporting.published import compare_with_published
 from common.experiment.reporting.row import Row, make_row, make_unlabelled_row
 from common.experiment.reporting.run_record import Run, RunsBySeed, is_number, part_of
@@ -109,6 +111,7 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
             "unlabelled": unlabelled,
             "across": [entry for entry in across if entry is not None],
             "choices": choices,
+            "cross_validation": describe_folds(runs),
             "published": published,
             "incomplete": list_state("incomplete"),
             "failed": list_state("failed"),
@@ -186,6 +189,7 @@ def describe_task(group: Sequence[Run], members: Mapping[str, RunsBySeed]) -> di
         "target_test_seen": any(run.result.get("target_test_seen") for run in group),
         "target_chosen_by_label": any(run.result.get("target_chosen_by_label") for run in group),
         "target_test_shared_with": _most_shared(group),
+        "labels": label_budgets(members),
         "shared_settings": shared,
         "differing_settings": {
             key: {name: own.get(key) for name, own in flat.items()} for key in differing

@@ -14,7 +14,7 @@ from common.models.pretrained.convert import from_variables, to_variables
 from tests.common.models.pretrained.legacy_torch import read
 from tests.tiny import quick_compilation
 
-CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
+CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 
 @pytest.mark.real_data
