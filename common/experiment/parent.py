@@ -14,7 +14,7 @@ from flax import traverse_util
 
 from common.experiment import folder
 from common.experiment.checkpoint import load_run
-from common.experiment.weights import pretrained
+from common.experiment.weights import pretrained, taking
 from common.method import LABELLED
 from common.training.optimizer import merge, paths_of
 from common.training.state import State
@@ -56,7 +56,7 @@ def check_parent(config: Mapping[str, Any], params: Mapping[str, Any]) -> None:
     """
     here = paths_of(params)
     if _starts_from_weights(config):
-        pretrained.take_params(config, here)
+        taking.take_params(config, here)
         return
     if parent_folder(config) is None:
         return
@@ -122,7 +122,7 @@ def _take_over(state: State, member: int, config: Mapping[str, Any]) -> tuple[di
     }
     here, fresh = paths_of(merge(own["params"], own["frozen"])), paths_of(own["batch_stats"])
     if _starts_from_weights(config):
-        params, statistics, known, note = pretrained.take(config, here, fresh)
+        params, statistics, known, note = taking.take(config, here, fresh)
         place = config["init_from"]["weights"]
     else:
         params, statistics, known = _from_run(config, here, fresh)

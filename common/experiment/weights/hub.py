@@ -67,7 +67,11 @@ def fetch(name: str) -> Path:
     """
     repository, revision, file = parse_id(name)
     try:
-        import huggingface_hub  # pyright: ignore[reportMissingImports]
+        from huggingface_hub import (  # pyright: ignore[reportMissingImports]
+            constants,
+            errors,
+            hf_hub_download,
+        )
     except ImportError:
         raise ValueError(
             f'{name} is on the Hugging Face hub: install it by `pip install -e ".[hub]"`, or '
@@ -79,9 +83,7 @@ def fetch(name: str) -> Path:
 
     def find(wanted: str) -> Path:
         return Path(
-            huggingface_hub.hf_hub_download(
-                repository, wanted, revision=revision, local_files_only=is_closed
-            )
+            hf_hub_download(repository, wanted, revision=revision, local_files_only=is_closed)
         )
 
     for wanted in [file] if file else FILES:
@@ -90,16 +92,16 @@ def fetch(name: str) -> Path:
             for part in list_shards(path):
                 find(str(Path(wanted).with_name(part.name)))
             return path
-        except huggingface_hub.errors.LocalEntryNotFoundError:
+        except errors.LocalEntryNotFoundError:
             # The hub could not be asked; other files may be in the cache.
             is_closed = True
-        except huggingface_hub.errors.EntryNotFoundError:
+        except errors.EntryNotFoundError:
             continue
-        except huggingface_hub.errors.RepositoryNotFoundError:
+        except errors.RepositoryNotFoundError:
             raise ValueError(
                 f"{name}: the hub shows no repository {repository}; is it spelt right, or private?"
             ) from None
-        except huggingface_hub.errors.RevisionNotFoundError:
+        except errors.RevisionNotFoundError:
             raise ValueError(f"{name}: {repository} has no revision {revision!r}") from None
         except ValueError:
             raise
@@ -108,7 +110,7 @@ def fetch(name: str) -> Path:
             raise ValueError(f"{name} cannot be fetched: {told}") from None
     wanted = file or " or ".join(FILES)
     if is_closed:
-        cache = huggingface_hub.constants.HF_HUB_CACHE
+        cache = constants.HF_HUB_CACHE
         raise ValueError(
             f"{name}: the hub cannot be reached, and its cache {cache} does not hold {wanted}; "
             "fetch the file elsewhere and write its path"
