@@ -83,10 +83,12 @@ def test_values_are_measured_alike_in_the_loop_and_at_the_end():
 @pytest.mark.parametrize("kind", METRICS)
 def test_examples_without_a_label_do_not_count(kind):
     draw = np.random.default_rng(1)
-    outputs = draw.normal(size=(10, 2)).astype(np.float32)
-    labels = draw.integers(0, 2, 10 if "class" in kind or kind == "binary" else (10, 2))
-    none = -1 if labels.ndim == 1 else np.nan
-    labels = labels.astype(np.int32 if labels.ndim == 1 else np.float32)
+    pixels = (2, 2) if kind == "segmentation" else ()
+    outputs = draw.normal(size=(10, *pixels, 2)).astype(np.float32)
+    is_class = kind in ("multi_class", "binary", "segmentation")
+    labels = draw.integers(0, 2, (10, *pixels) if is_class else (10, 2))
+    labels = labels.astype(np.int32 if is_class else np.float32)
+    none = -1 if is_class else np.nan
     some = labels.copy()
     some[::3] = none
     kept = ~np.isin(np.arange(10), np.arange(0, 10, 3))
