@@ -69,10 +69,12 @@ def train(arguments: list[str]) -> None:
     if not folder.is_done(configs[-1]):
         with outcome.listen() as request:
             run.train_family(configs, _make_method, request, _overrides())
-    for name, chosen in folder.read_json(own / "result.json")["selections"].items():
-        accuracy = chosen.get("oracle/target_test_accuracy")
-        found = "the target has no labels" if accuracy is None else f"{accuracy:.3f}"
-        print(f"{name}: step {chosen['step']}, target test accuracy: {found}")
+    result = folder.read_json(own / "result.json")
+    metric = result["primary_metric"]["name"]
+    for name, chosen in result["selections"].items():
+        value = chosen.get(f"oracle/target_test_{metric}")
+        found = "the target has no labels" if value is None else f"{value:.3f}"
+        print(f"{name}: step {chosen['step']}, target test {metric}: {found}")
     print(f"done: {own}")
 
 

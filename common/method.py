@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Key
 
 Variables = Mapping[str, Any]
@@ -161,7 +162,7 @@ class Alignment(NamedTuple):
     needs_average: bool = False
 
 
-def has_started(start: float, progress: Float[ArrayLike, ""]) -> Bool[ArrayLike, ""]:
+def has_started(start: float, progress: Float[ArrayLike, ""]) -> Bool[Array, ""]:
     """Says whether a run has come to a share of its length.
 
     Args:
@@ -171,7 +172,63 @@ def has_started(start: float, progress: Float[ArrayLike, ""]) -> Bool[ArrayLike,
     Returns:
         True from the share on; rounding of either does not matter.
     """
-    return progress >= start * (1 - 1e-6)
+    return jnp.asarray(progress) >= start * (1 - 1e-6)
+
+
+class Start(NamedTuple):
+    """The network before step 0, once its weights were taken over; nothing of it is trained.
+
+    Attributes:
+        params: Its parameters by root.
+        predict: `(images, domain, *, layers=(), masks={}) -> Outputs` in evaluation mode, without
+            a gradient; as `common.models.normalization.predict`.
+    """
+
+    params: Mapping[str, Any]
+    predict: Callable[..., Outputs]
+
+
+class RegularizerView(NamedTuple):
+    """What a regulariser sees of one training step.
+
+    Attributes:
+        outputs: Outputs on the batch of each labelled domain.
+        batch: The batch itself.
+        start: Where the run starts.
+        head: `(params, features) -> logits` of a task head with other parameters, in training
+            mode.
+    """
+
+    outputs: Mapping[str, Outputs]
+    batch: Batch
+    start: Start
+    head: Callable[[Any, Array], Array]
+
+
+class Regularizer(NamedTuple):
+    """A term of fine-tuning that is added to the task loss. Terms compose.
+
+    Attributes:
+        init: `(params, outputs) -> params`: from the network's parameters and its outputs on the
+            labelled domains the parameter roots of the term's own, `{}` where it has none. What
+            the term cannot work on is refused here.
+        loss: `(params, state, view, hparams) -> (scalar, metrics)`. `params` holds all roots,
+            `hparams` the term's own values, without prefix.
+        prepare: `None`, or `(start, outputs, hparams) -> state`: arrays that are computed before
+            step 0 and stay, with `outputs` as for `Method.refresh`.
+        layers: Inner activations that `outputs` hold; None for all.
+        needs_start: Whether the term compares with the start, so that there must be one.
+        needs_head: Whether it reads the start's predictions, so that the head is taken over too.
+        replaces_decay: Whether the weights that decay are those that the term holds.
+    """
+
+    init: Callable[[Any, Any], dict[str, Any]]
+    loss: Callable[..., tuple[Float[Array, ""], Mapping[str, Array]]]
+    prepare: Callable[[Start, Any, HParams], Any] | None = None
+    layers: tuple[str, ...] | None = ()
+    needs_start: bool = True
+    needs_head: bool = False
+    replaces_decay: bool = False
 
 
 def fold_in_name(key: Key[Array, ""], name: str) -> Key[Array, ""]:

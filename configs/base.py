@@ -21,8 +21,19 @@ def get_config() -> Any:
     config.domains = ("source",)  # domains of a batch: source, target, target_labelled
     config.num_steps = 2000
 
+    # What a label is: multi_class | binary (one unit for two classes) | multi_label | regression |
+    # multi_task (several heads) | segmentation (a class at every pixel)
+    config.task = ConfigDict({"kind": "multi_class"})
+    config.task.regression_loss = "mse"  # mse | huber
+    config.task.huber_delta = 1.0  # error up to which huber counts the square
+    # Of multi_task: {name: {kind, columns, weight, num_classes}}, see docs/tasks.md
+    config.task.heads = ConfigDict()
+    config.task.layer = ""  # of segmentation: the extractor's map that the head reads, as stage_1
+
     config.model = ConfigDict()
-    config.model.name = "cnn"  # cnn | lenet | mlp | svhn_net
+    # cnn | lenet | mlp | svhn_net | cifar_resnet20, 32, 44, 56 | resnet18, 34, 50, 101 | vgg16 |
+    # vit_s16 | vit_b16
+    config.model.name = "cnn"
     config.model.normalization = "group"  # joint | separate | per_domain | frozen | group | none
     config.model.dtype = (
         "float32"  # float32 | bfloat16: what layers compute in; the rest is float32
@@ -35,6 +46,10 @@ def get_config() -> Any:
     config.adaptation = ConfigDict()  # options of a whole method, see METHODS
     config.transfer = ConfigDict()  # of rows of fine-tuning, see TRANSFER
     config.regularization = ConfigDict()  # of them too: terms by name, see REGULARIZERS
+
+    config.objective = ConfigDict()  # what becomes of labels and labelled pictures; 0: nothing
+    config.objective.label_smoothing = 0.0  # share of each label that all classes get alike
+    config.objective.mixup = 0.0  # alpha of the Beta distribution of the shares of two pictures
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "adam"  # sgd | adam | adamw
@@ -117,6 +132,9 @@ def get_config() -> Any:
 
     config.evaluation = ConfigDict()
     config.evaluation.every = 200  # steps
+    # Stop once so many evaluations came after the one that a rule chooses; 0: never
+    config.evaluation.patience = 0
+    config.evaluation.stop_by = "source_val"  # source_val | information_maximization: that rule
     # True: train back from the target's predicted labels too, and score by the source's accuracy
     config.evaluation.reverse_validation = False
     # True: also score a linear support vector machine in the place of the last layer

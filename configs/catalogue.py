@@ -171,7 +171,33 @@ TRANSFER: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 # The options of each regulariser of fine-tuning, at config.regularization; rows join them by "+".
-REGULARIZERS: dict[str, dict[str, Any]] = {}
+REGULARIZERS: dict[str, dict[str, Any]] = {
+    "l2_sp": {
+        "weight": 0.1,  # alpha of the paper
+        "head_factor": 0.1,  # times the weight: beta, 0.01
+        "head": "zero",  # zero | start: where the head is held to
+        "parameters": ".*/kernel",  # which of the feature extractor and the head are held
+    },
+    "delta": {
+        "weight": 0.64,  # alpha of the paper, 0.01, times the 64 examples that it sums over
+        "head_factor": 0.015625,  # times the weight: beta, 0.01
+        "layers": (),  # names of inner activations; (): all that the network names
+        "attention": True,  # False: all channels count alike
+        "examples": 256,  # that the weights of the channels are computed on
+    },
+    "bss": {
+        "weight": 0.001,
+        "number": 1,  # of singular values, the smallest ones
+    },
+    "co_tuning": {
+        "weight": 2.3,
+        "temperature": 1.0,  # that calibrates the start's predictions
+    },
+    "distillation": {
+        "weight": 1.0,
+        "temperature": 2.0,  # that softens both predictions
+    },
+}
 
 # Rows that learn from two views of a picture, the second drawn by config.data.strong_augment.
 STRONG_VIEWS = ("fixmatch", "mean_teacher", "adamatch")
@@ -217,6 +243,14 @@ PAPERS = {
     "lora": ("Hu et al., LoRA, ICLR 2022", "target labels"),
     "lp_ft": ("Kumar et al., Fine-Tuning can Distort, ICLR 2022", "target labels"),
     "gradual_unfreezing": ("Howard and Ruder, ULMFiT, ACL 2018", "target labels"),
+    "l2_sp": ("Xuhong Li et al., Explicit Inductive Bias, ICML 2018", "target labels"),
+    "delta": ("Xingjian Li et al., DELTA, ICLR 2019", "target labels"),
+    "bss": ("Chen et al., Batch Spectral Shrinkage, NeurIPS 2019", "target labels"),
+    "co_tuning": ("You et al., Co-Tuning, NeurIPS 2020", "target labels"),
+    "distillation": (
+        "Li and Hoiem, Learning without Forgetting, ECCV 2016",
+        "target labels",
+    ),
 }
 # Legal settings of `PAPERS`.
 SETTINGS = (
@@ -267,8 +301,8 @@ def set_method(config: Any, method: str) -> Any:
         is_alone = config.init_from.weights and config.source == config.target
         if not (is_alone and parent == "source_only"):
             _start_from(config, parent)
-        if method == "lora":
-            # No other run has adapters, whatever it was.
+        if config.regularization or method == "lora":
+            # A regulariser may own parameters that no other run has, and adapters are such.
             config.init_from.include = r"(feature_extractor|task_head)/.*"
         return config
     config.package, config.domains = "dann", _domains_of(method)

@@ -59,28 +59,31 @@ def get_config(argument: str = ""):
     config.data.fit = "cover"
     config.data.channels = 3
     config.data.batch_size = 32
-    crop = {"crop": {"pixels": size // 8}, "flip": {"probability": 0.5}}
-    config.data.augment = crop
+    config.data.augment = {"crop": {"pixels": size // 8}, "flip": {"probability": 0.5}}
 
     config.model.name = model
     config.model.normalization = policy
     config.model.options.input_statistics = statistics
-    # The weights are good already, the head is new.
+    # The weights are good already, the head is new; the fewer its inputs, the faster.
     config.optimizer.name = "adam"
     config.optimizer.learning_rate = 1e-4
-    config.optimizer.groups.head = {"pattern": r"task_head/.*", "learning_rate_factor": 10.0}
+    faster = 100.0 if size == 32 else 10.0
+    config.optimizer.groups.head = {"pattern": r"task_head/.*", "learning_rate_factor": faster}
     config.optimizer.schedule = "cosine"
     config.optimizer.warmup = 0.1
     config.optimizer.clip_norm = 1.0
 
-    if method != "train_on_target":
+    if method == "train_on_target":
+        config.optimizer.learning_rate = 1e-3
+        config.optimizer.groups.head.learning_rate_factor = faster / 10
+    else:
         config.init_from.weights = arguments["weights"]
     catalogue.set_method(config, method)
     # A probe without augmentation passes every picture through the network once.
     if method == "linear_probe":
         config.data.augment = {}
     if config.init_from.method == "linear_probe":
-        config.init_from.overrides = {"data.augment": {}}
+        config.init_from.overrides.update({"data": {"augment": {}}})
     return config
 
 

@@ -6,8 +6,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
-
 from common.legal import check_keys, check_name, check_number
 from common.method import Group, has_started
 from common.models.network import stages_of
@@ -98,11 +96,12 @@ def make_plan(config: Mapping[str, Any]) -> Plan:
         trains,
         groups,
         _make_evaluates(trains, config["optimizer"]["freeze"], groups) if kept else None,
-        # An augmentation draws a picture anew, and what reads more than features needs pictures.
+        # Augmentation and mixup draw pictures anew; a regulariser may read more than features.
         kept
         and not stages
         and own["cache_features"]
         and not config["data"]["augment"]
+        and not config["objective"]["mixup"]
         and not config["regularization"],
     )
 
@@ -134,6 +133,6 @@ def _make_evaluates(trains: str, freeze: Any, groups: tuple[Group, ...]) -> Call
             return True
         of_stage = (own.start for own in groups if re.fullmatch(own.pattern, parameters[0]))
         start = next(of_stage, 0.0)
-        return jnp.logical_not(has_started(start, progress)) if start else False
+        return ~has_started(start, progress) if start else False
 
     return evaluates

@@ -16,7 +16,7 @@ from common.experiment import folder
 from common.experiment.base import NO_BASE, Base, of_variables, of_weights
 from common.experiment.checkpoint import load_run
 from common.experiment.outcome import RunFailed
-from common.experiment.weights import pretrained
+from common.experiment.weights import pretrained, taking
 from common.method import LABELLED
 from common.models.adapter import merge_variables
 from common.training.optimizer import merge, paths_of
@@ -59,7 +59,7 @@ def check_parent(config: Mapping[str, Any], params: Mapping[str, Any]) -> None:
     """
     here = paths_of(params)
     if _starts_from_weights(config):
-        pretrained.take_params(config, here)
+        taking.take_params(config, here)
         return
     if parent_folder(config) is None:
         return
@@ -148,7 +148,7 @@ def _take_over(state: State, member: int, config: Mapping[str, Any]) -> tuple[di
     }
     here, fresh = paths_of(merge(own["params"], own["frozen"])), paths_of(own["batch_stats"])
     if _starts_from_weights(config):
-        params, statistics, known, note = pretrained.take(config, here, fresh)
+        params, statistics, known, note = taking.take(config, here, fresh)
         place = config["init_from"]["weights"]
     else:
         params, statistics, known = _from_run(config, here, fresh)

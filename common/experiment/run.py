@@ -19,6 +19,7 @@ from common.data.pipeline import batch_sizes_of
 from common.data.stream import Stream
 from common.data.table import is_streamed, make_tables
 from common.data.task import load_task
+from common.evaluation.task_metric import TaskMetric, make_task_metric
 from common.experiment import checkpoint, folder, lock, resume, selection, writer
 from common.experiment.check import MakeMethod, check_population
 from common.experiment.cross_validation import held_out_accuracy
@@ -123,18 +124,46 @@ def _train(
     start = max((record["start"] + 1 for records in times for record in records), default=0)
 
     num_source_val = len(tasks[0]["source"].splits["val"])
+    metric = make_task_metric(config["task"])
+    primary = selection.Primary(metric.primary, metric.higher_is_better)
     failures: dict[int, int] = {}
     for member, step in enumerate(np.asarray(state.health)):
         if step != HEALTHY:
             failures[member] = int(step)
             _write_failure(folders[member], failures[member])
 
+    def stopped():
+        patience, rule = config["evaluation"]["patience"], config["evaluation"]["stop_by"]
+        found = [
+            selection.has_stopped(
+                evaluated(records),
+                rule=rule,
+                patience=patience,
+                num_source_val=num_source_val,
+                primary=primary,
+            )
+            for records in history
+        ]
+        # Nobody waits for a run that failed.
+        return np.asarray(
+            [
+                has_stopped or bool(patience and member in failures)
+                for member, has_stopped in enumerate(found)
+            ]
+        )
+
     def choose(step, train, evaluation):
         taken: dict[str, list[bool]] = {rule: [] for rule in rules}
-        for member, records in enumerate(history):
-            record = writer.make_record(step, config["num_steps"], train, evaluation, member)
+        for (member, records), has_ended in zip(enumerate(history), stopped(), strict=True):
+            if has_ended:
+                for rule in rules:
+                    taken[rule].append(False)
+                continue
+            record = writer.make_record(
+                step, config["num_steps"], train, evaluation, member, metric
+            )
             seen = [*evaluated(records), record]
-            chosen = selection.choose(seen, num_source_val=num_source_val)
+            chosen = selection.choose(seen, num_source_val=num_source_val, primary=primary)
             for rule in rules:
                 taken[rule].append(chosen[rule] == len(seen) - 1)
         return {rule: np.asarray(values) for rule, values in taken.items()}
@@ -154,17 +183,19 @@ def _train(
         log_every=config["runtime"]["log_every"],
         evaluate_every=config["evaluation"]["every"],
         choose=choose,
+        stopped=stopped,
     ):
-        state = boundary.state
+        state, had_stopped = boundary.state, stopped()
         for member, own in enumerate(folders):
-            if member in failures:
+            if member in failures or had_stopped[member]:
                 continue
             if boundary.health[member] != HEALTHY:
                 failures[member] = int(boundary.health[member])
                 _write_failure(own, failures[member])
                 continue
             record = writer.make_record(
-                boundary.step, config["num_steps"], boundary.train, boundary.evaluation, member
+                *(boundary.step, config["num_steps"], boundary.train, boundary.evaluation),
+                *(member, metric),
             )
             history[member].append(record)
             folder.append_records(own / "metrics.jsonl", [record])
@@ -179,9 +210,9 @@ def _train(
         }
         writer.append_times(folders, elapsed)
         if config["runtime"]["progress"]:
-            show(boundary.step, _progress_text(boundary.evaluation))
+            show(boundary.step, _progress_text(boundary.evaluation, metric))
         every = config["runtime"]["checkpoint_every"]
-        ended = boundary.step == config["num_steps"]
+        ended = boundary.step == config["num_steps"] or stopped().all()
         if ended or request or boundary.step // every > last_saved // every:
             checkpoint.save_population(manager, boundary.step, state)
             last_saved = boundary.step
@@ -256,13 +287,15 @@ def _make_tables(
     return placed, stream
 
 
-def _progress_text(evaluation: Mapping[str, Any] | None) -> str:
-    """Tells the mean source accuracy; target accuracy is for the report."""
+def _progress_text(evaluation: Mapping[str, Any] | None, metric: TaskMetric) -> str:
+    """Tells the mean of the source's primary metric; the target's is for the report."""
     if evaluation is None:
         return ""
-    confusion = evaluation["source_val"]["confusion"]
-    accuracy = np.trace(confusion, axis1=1, axis2=2) / confusion.sum((1, 2))
-    return f"source_val accuracy {accuracy.mean():.3f}"
+    sums = {name: np.asarray(own) for name, own in evaluation["source_val"].items()}
+    members = range(len(sums["loss"]))
+    found = [metric.derive({name: own[m] for name, own in sums.items()}) for m in members]
+    mean = np.mean([own[metric.primary] for own in found])
+    return f"source_val {metric.primary} {mean:.3f}"
 
 
 def _reason(step: int) -> str:

@@ -5,7 +5,7 @@ from jaxtyping import Array, Float
 
 from common.models.convolution import Convolution, max_pool
 from common.models.mlp import MLP
-from common.models.mode import Mode, run_stage
+from common.models.mode import Mode, name_layer, run_stage
 from common.models.normalization import Normalization
 
 
@@ -48,7 +48,7 @@ class CNN(nn.Module):
             return max_pool(nn.relu(value))
 
         value = run_stage(self, stage, images, remat=self.remat)
-        self.sow("layers", "stage_0", value)
+        value = name_layer(self, "stage_0", value)
         return MLP(
             self.hidden,
             normalization=self.normalization,

@@ -8,6 +8,7 @@ maximum; other platforms keep their native operations.
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -90,7 +91,8 @@ def max_pool_native(
     Returns:
         The pooled maps.
     """
-    pads = _pads(images.shape, (window, window), stride, padding)
+    # flax takes pixels too, but declares text alone.
+    pads: Any = _pads(images.shape, (window, window), stride, padding)
     return nn.max_pool(images, (window, window), (stride, stride), pads)
 
 

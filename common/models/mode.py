@@ -81,6 +81,24 @@ def run_stage(
     return (nn.remat(stage) if remat else stage)(module, value)
 
 
+def name_layer(module: nn.Module, name: str, value: Array) -> Array:
+    """Names an inner activation, so that it can be returned and its channels be switched off.
+
+    Args:
+        module: Where it is computed.
+        name: Its name within the module.
+        value: The activation, channels last.
+
+    Returns:
+        The activation, times the mask of its channels where the collection `masks` has one.
+    """
+    if module.has_variable("masks", name):
+        mask = module.get_variable("masks", name).astype(value.dtype)
+        value = value * mask.reshape((1,) * (value.ndim - 1) + mask.shape)
+    module.sow("layers", name, value)
+    return value
+
+
 class Dropout(nn.Module):
     """Sets units to zero and scales up the others.
 

@@ -20,6 +20,7 @@ use their running statistics and keep them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -48,6 +49,9 @@ ROOTS = ("feature_extractor", "task_head")
 
 # Of a batch normalisation, below the path of its layer.
 PARAMETERS = ("BatchNorm_0/scale", "BatchNorm_0/bias")
+
+# Nothing is switched off.
+NO_MASKS: Mapping[str, Array] = MappingProxyType({})
 
 # Weight of the past in the running statistics of every network.
 MOMENTUM = 0.9
@@ -118,12 +122,15 @@ class Network(NamedTuple):
         evaluates: None, or `(path, progress) -> whether` a batch normalisation at that path is
             evaluated during training, True, False or traced; and of a root's own path whether all
             of it is, so that it drops no unit either.
+        map_layer: Name of the inner activation that the head reads in the place of the features, to
+            say something of every pixel; it is then told the pictures' `size` too. "" for none.
     """
 
     feature_extractor: nn.Module
     task_head: nn.Module
     policy: str
     evaluates: Callable[[str, Float[ArrayLike, ""]], bool | Array] | None = None
+    map_layer: str = ""
 
 
 def _apply(
@@ -134,14 +141,16 @@ def _apply(
     *,
     mode: Mode,
     key: Key[Array, ""] | None,
-    layers: Sequence[str],
+    layers: Sequence[str] | None,
+    masks: Mapping[str, Array] = NO_MASKS,
     progress: Float[ArrayLike, ""] = 1.0,
 ) -> tuple[Outputs, dict[str, Any]]:
     """Runs the feature extractor and the head once over one array of pictures.
 
     Whatever the layers compute in, losses see single precision or more.
     """
-    mutable = (["batch_stats"] if mode.batch_statistics else []) + (["layers"] if layers else [])
+    mutable = ["batch_stats"] if mode.batch_statistics else []
+    mutable += ["layers"] if layers is None or layers or network.map_layer else []
     kept: dict[str, Any] = {}
     stats: dict[str, Any] = {}
     value = images
@@ -150,13 +159,19 @@ def _apply(
         variables = {"params": params.get(root, {})}
         if root in batch_stats:
             variables["batch_stats"] = batch_stats[root]
+        if masks:
+            variables["masks"] = traverse_util.unflatten_dict(dict(masks), sep="/")
         rngs = {} if key is None else {"dropout": fold_in_name(key, root)}
+        size: dict[str, Any] = {}
+        if root == "task_head" and network.map_layer:
+            value, size = _map_of(network, kept), {"size": images.shape[1:3]}
         value, collections = module.apply(
             variables,
             value,
             mode=_mode_of(network, root, mode, progress),
             rngs=rngs,
             mutable=mutable,
+            **size,
         )
         if root == "feature_extractor":
             features = value
@@ -164,6 +179,7 @@ def _apply(
         kept |= {name: maps[0] for name, maps in sown.items()}
         if "batch_stats" in collections:
             stats[root] = collections["batch_stats"]
+    layers = tuple(kept) if layers is None else layers
     missing = [name for name in layers if name not in kept]
     if missing:
         raise ValueError(
@@ -205,6 +221,17 @@ def _keep(network: Network, before: Any, after: Any, progress: Float[ArrayLike, 
     return jax.tree.map_with_path(choose, before, after)
 
 
+def _map_of(network: Network, layers: Mapping[str, Array]) -> Array:
+    """Returns the map that the head reads."""
+    maps = {name: value for name, value in layers.items() if value.ndim == 4}
+    if network.map_layer not in maps:
+        raise ValueError(
+            f"config.task.layer is {network.map_layer!r}; the maps of this network are "
+            f"{', '.join(sorted(maps)) or 'none'}"
+        )
+    return maps[network.map_layer]
+
+
 def initialize(
     network: Network, key: Key[Array, ""], images: Mapping[str, Array]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -222,8 +249,15 @@ def initialize(
     extractor = network.feature_extractor.init(
         fold_in_name(key, "feature_extractor"), pictures, mode=EVALUATION
     )
-    features = network.feature_extractor.apply(extractor, pictures, mode=EVALUATION)
-    head = network.task_head.init(fold_in_name(key, "task_head"), features, mode=EVALUATION)
+    features, collections = network.feature_extractor.apply(
+        extractor, pictures, mode=EVALUATION, mutable=["layers"] if network.map_layer else []
+    )
+    size: dict[str, Any] = {}
+    if network.map_layer:
+        sown: dict[str, Any] = traverse_util.flatten_dict(collections.get("layers", {}), sep="/")
+        features = _map_of(network, {name: maps[0] for name, maps in sown.items()})
+        size = {"size": pictures.shape[1:3]}
+    head = network.task_head.init(fold_in_name(key, "task_head"), features, mode=EVALUATION, **size)
     roots = {"feature_extractor": extractor, "task_head": head}
     params = {root: drawn.get("params", {}) for root, drawn in roots.items()}
     stats = {root: drawn["batch_stats"] for root, drawn in roots.items() if "batch_stats" in drawn}
@@ -238,7 +272,7 @@ def forward(
     images: Mapping[str, Float[Array, "batch *shape"]],
     *,
     key: Key[Array, ""],
-    layers: Sequence[str] = (),
+    layers: Sequence[str] | None = (),
     progress: Float[ArrayLike, ""] = 1.0,
 ) -> tuple[dict[str, Outputs], Any]:
     """Runs the network in training mode over every domain of a batch.
@@ -249,7 +283,7 @@ def forward(
         images: Pictures by domain.
         key: Source of dropout masks; each domain folds in its own name, except under `joint`,
             where one mask covers all domains.
-        layers: Names of inner activations to return.
+        layers: Names of inner activations to return; None for all.
         progress: Fraction of the run, in [0, 1], which `network.evaluates` takes.
 
     Returns:
@@ -352,7 +386,8 @@ def predict(
     images: Float[Array, "batch *shape"],
     domain: str,
     *,
-    layers: Sequence[str] = (),
+    layers: Sequence[str] | None = (),
+    masks: Mapping[str, Array] = NO_MASKS,
 ) -> Outputs:
     """Runs the network in evaluation mode: no dropout, running statistics.
 
@@ -362,7 +397,9 @@ def predict(
         images: Pictures of one domain.
         domain: The pictures' domain; it chooses the statistic under `per_domain`. A domain that
             was never trained on is evaluated with the first that was.
-        layers: Names of inner activations to return.
+        layers: Names of inner activations to return; None for all.
+        masks: Factors of the channels of inner activations, by name, such as 0 for a channel
+            that is switched off.
 
     Returns:
         The outputs.
@@ -371,6 +408,10 @@ def predict(
     if network.policy == "per_domain":
         batch_stats = batch_stats.get(STATISTIC_OF_DOMAIN[domain], next(iter(batch_stats.values())))
     outputs, _ = _apply(
-        network, variables["params"], batch_stats, images, mode=EVALUATION, key=None, layers=layers
+        *(network, variables["params"], batch_stats, images),
+        mode=EVALUATION,
+        key=None,
+        layers=layers,
+        masks=masks,
     )
     return outputs

@@ -4,7 +4,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from common.models.convolution import Convolution, max_pool
-from common.models.mode import Dropout, Mode, run_stage
+from common.models.mode import Dropout, Mode, name_layer, run_stage
 from common.models.normalization import Normalization
 
 
@@ -75,7 +75,7 @@ class SVHNNet(nn.Module):
                 return Dropout(module.dropout[index + 1], name=f"dropout_{index}")(value, mode=mode)
 
             value = run_stage(self, stage, value, remat=self.remat)
-            self.sow("layers", f"stage_{index}", value)
+            value = name_layer(self, f"stage_{index}", value)
         return value.reshape(value.shape[0], -1)
 
 

@@ -15,6 +15,7 @@ PATTERNS = (
     r"optimizer\.groups\.\w+\.learning_rate_factor",
     r"alignment\.\w+\.(weight|strength|gamma|temperature|threshold|radius)",
     r"alignment\.\w+\.(margin|source|feature|label)_factor",
+    r"regularization\.\w+\.(weight|head_factor|temperature)",
     r"transfer\.(layer_decay|alpha)",
     r"adaptation\.(weight|threshold|pseudo_label_weight)",
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from common.training.population import Program, Tables
@@ -54,6 +56,7 @@ def run_loop(
     log_every: int,
     evaluate_every: int,
     choose: Callable[[int, Mapping[str, np.ndarray], Mapping[str, Any]], Mapping[str, np.ndarray]],
+    stopped: Callable[[], np.ndarray] | None = None,
 ) -> Iterator[Boundary]:
     """Trains a population, and hands over at every boundary.
 
@@ -69,16 +72,25 @@ def run_loop(
         evaluate_every: Steps between two evaluations; the last step is always evaluated.
         choose: `(step, train, evaluation) -> {rule: [member] bool}`: for which members the current
             step is a rule's choice so far.
+        stopped: None, or `() -> [member] bool`: which members have stopped early. They stay as
+            they are while others go on, and the loop ends with the last.
 
     Yields:
         A boundary after each chunk. The state of the last one is donated to the next chunk.
     """
     step = first_step
     while step < num_steps:
+        done = stopped() if stopped else np.zeros(1, bool)
+        if done.all():
+            return
+        # A chunk consumes the state that it is given.
+        before = jax.tree.map(jnp.copy, state._replace(key=())) if done.any() else None
         if program.refresh_every and step % program.refresh_every == 0:
             state = program.refresh(state, tables)
         stop = next_boundary(step, num_steps, (log_every, evaluate_every, program.refresh_every))
         state, metrics = program.chunk(state, tables, step, stop - step)
+        if before is not None:
+            state = program.hold(state, before, done)
         train = {
             name: np.asarray(values, np.float64).mean(axis=1) for name, values in metrics.items()
         }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -17,17 +19,27 @@ from common.method import (
     Batch,
     Method,
     Phase,
+    Regularizer,
     View,
     check_needs,
     fold_in_name,
 )
 from common.models.normalization import Network, forward, initialize, predict
+from common.training.mixup import mix
+from common.training.regularization import PREFIX, keep_start, layers_of, start_of, view_of
+from common.training.task_loss import TaskLoss
+
+NO_REGULARIZERS: Mapping[str, Regularizer] = MappingProxyType({})
+# `config.objective` where labels and pictures stay as they are.
+PLAIN_LABELS: Mapping[str, float] = MappingProxyType({"label_smoothing": 0.0, "mixup": 0.0})
 
 
 def cross_entropy(
     logits: Float[Array, "batch class"],
     labels: Int[Array, "batch"],
     weights: Float[Array, "batch"] | None = None,
+    *,
+    smoothing: float = 0.0,
 ) -> Float[Array, ""]:
     """Averages the cross-entropy of a batch.
 
@@ -36,11 +48,19 @@ def cross_entropy(
         labels: True classes.
         weights: Factors of the examples' losses; the mean is over the number of examples, not
             over the sum of the weights.
+        smoothing: Share of each label that all classes get alike.
 
     Returns:
         The mean, in nats.
+
+    References:
+        Szegedy et al., Rethinking the Inception Architecture for Computer Vision, CVPR (2016),
+        section 7: smoothing 0.1.
     """
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    if smoothing:
+        uniform = -jnp.mean(jax.nn.log_softmax(logits), axis=-1)
+        losses = (1 - smoothing) * losses + smoothing * uniform
     return jnp.mean(losses if weights is None else losses * weights)
 
 
@@ -70,8 +90,11 @@ def make_objective(
     domains: tuple[str, ...],
     terms: Mapping[str, Alignment],
     prefix: str,
+    regularizers: Mapping[str, Regularizer] = NO_REGULARIZERS,
+    options: Mapping[str, float] = PLAIN_LABELS,
+    task_loss: TaskLoss | None = None,
 ) -> Method:
-    """Composes the mean cross-entropy of the labelled domains with weighted terms.
+    """Composes the mean task loss of the labelled domains with weighted terms.
 
     With no term this is plain supervised training, whoever asks for it.
 
@@ -81,14 +104,26 @@ def make_objective(
         terms: Terms by name.
         prefix: Where the terms' values stand in the config; term `t` reads the hparams that begin
             with `<prefix>.t.` and is multiplied by `<prefix>.t.weight`.
+        regularizers: Terms of fine-tuning by name; their values stand at `regularization.<name>`.
+        options: `config.objective`: `label_smoothing`, of classes alone, and `mixup`, which mixes
+            the pictures of labelled domains before anything sees them; terms take the label of the
+            larger share.
+        task_loss: From `make_task_loss`: `(outputs, labels, weights) -> scalar`; None for the
+            cross-entropy of classes.
 
     Returns:
         A method of one phase.
 
     Raises:
         ValueError: Terms without both domains, two terms that own the same parameter root or
-            refresh at different steps, or a term whose fields no batch may hold.
+            refresh at different steps, a term whose fields no batch may hold, or regularisers
+            beside terms.
     """
+    if terms and regularizers:
+        raise ValueError(
+            f"{', '.join(regularizers)} regularise fine-tuning, which has no term such as "
+            f"{', '.join(terms)}; empty config.alignment or config.regularization"
+        )
     needs = needs_of(domains)
     for name, term in terms.items():
         for domain, fields in term.needs.items():
@@ -98,32 +133,53 @@ def make_objective(
                 )
             needs[domain] = tuple(dict.fromkeys((*needs[domain], *fields)))
     check_needs(needs)
+    example_loss, has_classes = task_loss, task_loss is None
+    if example_loss is None:
+        example_loss = functools.partial(cross_entropy, smoothing=options["label_smoothing"])
     if terms and not {"source", "target"} <= set(domains):
         raise ValueError(
             f"the terms {', '.join(terms)} compare source and target, but config.domains is "
             f"{domains}; add the missing one"
         )
 
+    layers = layers_of(regularizers)
+
     def init(key, batch):
         images = {domain: batch[domain]["image"] for domain in needs}
         params, batch_stats = initialize(network, key, images)
         variables = {"params": params, "batch_stats": batch_stats}
         method_state: dict[str, Any] = {}
-        if terms:
-            outputs, _ = forward(network, variables, images, key=key)
+        if terms or regularizers:
+            outputs, _ = forward(network, variables, images, key=key, layers=layers)
+        roots: dict[str, Any] = {}
         for name, term in terms.items():
-            drawn, state = term.init(key, outputs)
+            roots[name], method_state[name] = term.init(key, outputs)
+        for name, regularizer in regularizers.items():
+            labelled = {domain: own for domain, own in outputs.items() if domain in LABELLED}
+            roots[name] = regularizer.init(variables["params"], labelled)
+        for name, drawn in roots.items():
             taken = set(drawn) & set(params)
             if taken:
                 raise ValueError(f"the term {name} owns the root {taken.pop()}, which is taken")
             params = params | drawn
-            method_state[name] = state
+        method_state |= keep_start(regularizers, variables)
         return {"params": params, "batch_stats": batch_stats, "method_state": method_state}
 
     def loss(variables, batch: Batch, *, key, progress, hparams):
+        labelled = [domain for domain in needs if domain in LABELLED]
+        partners: dict[str, Any] = {}
+        if options["mixup"]:
+            batch, partners = mix(
+                batch, labelled, fold_in_name(key, "mixup"), alpha=options["mixup"]
+            )
         images = {domain: batch[domain]["image"] for domain in needs}
         outputs, batch_stats = forward(
-            network, variables, images, key=fold_in_name(key, "dropout"), progress=progress
+            network,
+            variables,
+            images,
+            key=fold_in_name(key, "dropout"),
+            layers=layers,
+            progress=progress,
         )
 
         def forward_more(images, domain):
@@ -148,19 +204,21 @@ def make_objective(
                     factor = term.source_weight(states[name], view)
                     weights = factor if weights is None else weights * factor
 
-        labelled = [domain for domain in needs if domain in LABELLED]
-        task_losses = {
-            domain: cross_entropy(
+        def task_loss_of(domain, labels):
+            return example_loss(
                 outputs[domain].logits,
-                batch[domain]["label"],
+                labels,
                 weights if domain == "source" else None,
             )
-            for domain in labelled
-        }
+
+        task_losses = {domain: task_loss_of(domain, batch[domain]["label"]) for domain in labelled}
+        for domain, (share, labels) in partners.items():
+            other = task_loss_of(domain, labels)
+            task_losses[domain] = share * task_losses[domain] + (1 - share) * other
         task_loss = jnp.mean(jnp.stack(list(task_losses.values())))
-        total, new_states = task_loss, {}
+        total, new_states = task_loss, dict(states)
         metrics = {"task_loss": task_loss}
-        for domain in labelled:
+        for domain in labelled if has_classes else ():
             correct = outputs[domain].logits.argmax(-1) == batch[domain]["label"]
             metrics[f"{domain}_accuracy"] = jnp.mean(correct.astype(task_loss.dtype))
         for name, term in terms.items():
@@ -176,6 +234,13 @@ def make_objective(
             total = total + own["weight"] * value
             metrics |= {f"{name}/loss": value}
             metrics |= {f"{name}/{metric}": number for metric, number in extra.items()}
+        for name, regularizer in regularizers.items():
+            own = _own(hparams, f"{PREFIX}.{name}.")
+            seen = view_of(network, states, batch, outputs, fold_in_name(key, name))
+            value, extra = regularizer.loss(variables["params"], states.get(name), seen, own)
+            total = total + own["weight"] * value
+            metrics |= {f"{name}/loss": value}
+            metrics |= {f"{name}/{metric}": number for metric, number in extra.items()}
         return total, Aux(batch_stats, new_states, metrics)
 
     refreshed = {name: term for name, term in terms.items() if term.refresh is not None}
@@ -185,14 +250,21 @@ def make_objective(
         for name, term in refreshed.items():
             assert term.refresh is not None
             states[name] = term.refresh(states[name], outputs, _own(hparams, f"{prefix}.{name}."))
+        states |= keep_start(regularizers, variables)
+        for name, regularizer in regularizers.items():
+            if regularizer.prepare is not None:
+                own = _own(hparams, f"{PREFIX}.{name}.")
+                states[name] = regularizer.prepare(start_of(network, states), outputs, own)
         return states
+
+    prepared = any(own.needs_start or own.prepare for own in regularizers.values())
 
     return Method(
         init=init,
         phases=(Phase(loss),),
         predict=lambda variables, images, domain: predict(network, variables, images, domain),
         needs=needs,
-        refresh=refresh if refreshed else None,
+        refresh=refresh if refreshed or prepared else None,
         refresh_every=_cadence(refreshed),
     )
 

@@ -18,6 +18,8 @@ from common.experiment.reporting.choice import write_choices
 from common.experiment.reporting.fold_section import write_folds
 from common.experiment.reporting.grouping import BASELINES
 from common.experiment.reporting.label_budget import write_label_budgets
+from common.experiment.reporting.measured import write_measured
+from common.experiment.reporting.metric_table import write_metrics
 from common.experiment.reporting.protocol import (
     describe_protocol,
     differing_settings,
@@ -96,6 +98,8 @@ def write_markdown(summary: Mapping[str, Any]) -> str:
         sections = sections_of(summary, task)
         lines += [_headline(sections["last"], chosen)]
         lines += (_short_section if is_short else _section)(task, sections, compared)
+    for task in summary["measured"]:
+        lines += write_measured(task)
     for task in summary["unlabelled"]:
         lines += [f"## {escape(task['experiment'])}: {escape(task['task'])}", ""]
         lines += [f"{NO_LABELS.capitalize()}.", "", *_label_free(task["rows"])]
@@ -167,8 +171,8 @@ def _selection_section(selection: str, rows: Sequence[Row]) -> list[str]:
 
 
 def _details(task: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
-    """Writes what is known without labels, the cost, and each class."""
-    lines = ["### Without target labels", *_label_free(rows)]
+    """Writes other metrics, what is known without labels, the cost, and each class."""
+    lines = [*write_metrics(rows), "### Without target labels", *_label_free(rows)]
     lines += ["### Cost", *markdown_table(COST_HEADER, map(_cost_cells, rows))]
     return [*lines, *_class_section(task, rows)]
 

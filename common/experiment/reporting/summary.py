@@ -18,6 +18,7 @@ from common.experiment.reporting.grouping import (
     with_same_data,
 )
 from common.experiment.reporting.label_budget import label_budgets
+from common.experiment.reporting.measured import measure_task
 from common.experiment.reporting.published import compare_with_published
 from common.experiment.reporting.row import Row, make_row, make_unlabelled_row
 from common.experiment.reporting.run_record import Run, RunsBySeed, is_number, part_of
@@ -36,7 +37,8 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
 
     Returns:
         The content of `summary.json`: `rows` (selection `last` first, `oracle` last), `tasks`,
-        `unlabelled` for tasks whose target has no labels, `across` for experiments with several
+        `unlabelled` for tasks whose target has no labels, `measured` for those whose primary metric
+        is no accuracy, `across` for experiments with several
         tasks, `choices`, `published`, `incomplete`, `failed` and `notes`.
     """
     tasks, rows, notes = [], [], []
@@ -87,6 +89,11 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
         unlabelled.append({**named, "rows": own})
         choices += [{**named, **choice} for choice in choose_settings(members)]
 
+    measured = [
+        {"experiment": experiment, "task": task, **measure_task(group)}
+        for (experiment, task), group in group_by_task(runs, "measured").items()
+    ]
+
     experiments = list(dict.fromkeys(task["experiment"] for task in tasks))
     across = [compare_across(rows, choices, experiment) for experiment in experiments]
 
@@ -104,11 +111,14 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
     return as_json(
         {
             "experiment": ", ".join(
-                dict.fromkeys([*experiments, *(own["experiment"] for own in unlabelled)])
+                dict.fromkeys(
+                    [*experiments, *(own["experiment"] for own in (*unlabelled, *measured))]
+                )
             ),
             "rows": sorted(rows, key=rank),
             "tasks": tasks,
             "unlabelled": unlabelled,
+            "measured": measured,
             "across": [entry for entry in across if entry is not None],
             "choices": choices,
             "cross_validation": describe_folds(runs),

@@ -67,10 +67,14 @@ def fetch(name: str) -> Path:
     """
     repository, revision, file = parse_id(name)
     try:
-        from huggingface_hub import constants, errors, hf_hub_download
+        from huggingface_hub import (  # pyright: ignore[reportMissingImports]
+            constants,
+            errors,
+            hf_hub_download,
+        )
     except ImportError:
         raise ValueError(
-            f'{name} is on the Hugging Face hub: run `pip install "adaptax[hub]"`, or '
+            f'{name} is on the Hugging Face hub: install it by `pip install -e ".[hub]"`, or '
             "fetch the file yourself and write its path"
         ) from None
     # It tells of every attempt; what came of them is said below.
@@ -106,8 +110,9 @@ def fetch(name: str) -> Path:
             raise ValueError(f"{name} cannot be fetched: {told}") from None
     wanted = file or " or ".join(FILES)
     if is_closed:
+        cache = constants.HF_HUB_CACHE
         raise ValueError(
-            f"{name}: the hub cannot be reached, and its cache {constants.HF_HUB_CACHE} does not "
-            f"hold {wanted}; fetch the file elsewhere and write its path"
+            f"{name}: the hub cannot be reached, and its cache {cache} does not hold {wanted}; "
+            "fetch the file elsewhere and write its path"
         )
     raise ValueError(f"{name}: {repository} holds no {wanted}; name its file, as in {FORM}")

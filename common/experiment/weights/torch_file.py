@@ -32,11 +32,11 @@ def read_torch(path: Path) -> dict[str, np.ndarray]:
         ValueError: No PyTorch, or a file that is broken, has code in it, or has no such table.
     """
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise ValueError(
             f"{path} was written by PyTorch, which is not installed here: install it by "
-            '`pip install "adaptax[torch]"`, or turn the file into safetensors on a machine that '
+            '`pip install -e ".[torch]"`, or turn the file into safetensors on a machine that '
             f"has it, by `python launch.py convert {path}`"
         ) from None
     try:
@@ -77,13 +77,13 @@ def _find_table(path: Path, content: Any) -> Mapping[str, Any]:
 
 
 def _is_tensor(value: Any) -> bool:
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     return isinstance(value, torch.Tensor)
 
 
 def _as_array(path: Path, name: str, tensor: Any) -> np.ndarray:
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     if not _is_tensor(tensor):
         raise ValueError(f"{path}: {name} is a {type(tensor).__name__}, among tensors")

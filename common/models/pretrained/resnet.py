@@ -34,7 +34,7 @@ def tables(extractor: ResNet18) -> dict[str, Table]:
         for index in range(count):
             key, path = f"layer{stage}.{index}", f"stage_{stage}_block_{index}"
             places = [
-                (f"conv{order + 1}", f"bn{order + 1}", order)
+                (f"conv{order + 1}", f"bn{order + 1}", str(order))
                 for order in range(3 if extractor.is_bottleneck else 2)
             ]
             # The first stage has the stem's resolution: only the channels may differ.

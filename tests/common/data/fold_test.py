@@ -7,7 +7,7 @@ from common.data.fold import hold_out, role_of_folds
 from common.data.pipeline import balanced_classes
 
 
-def config_of(folds=3, fold=0, each=0, domains=("source",), seed=5):
+def config_of(folds=3, fold: int | None = 0, each=0, domains=("source",), seed=5):
     data = {"folds": folds, "fold": fold, "target_labels_per_class": each, "split_seed": seed}
     return {"data": data, "domains": domains, "method": "a_row"}
 

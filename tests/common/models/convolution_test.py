@@ -64,6 +64,32 @@ def test_patches_equal_the_native_form(stride, padding, window, size):
     assert_equal(dispatched, native)
 
 
+@pytest.mark.parametrize(("window", "padding"), [(3, 1), (1, 0)])
+def test_paddings_of_pixels_are_the_same_on_all_sides(window, padding):
+    """Where strides leave pixels over, `SAME` would pad the lower right alone."""
+    images, kernel = draw(0, 2, 8, 6, 2), draw(1, window, window, 2, 3)
+    around = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+
+    @jax.jit
+    def run(images, kernel):
+        forms = [
+            value_and_gradients(lambda x, k, form=form: form(x, k, 2, padding), images, kernel)
+            for form in (convolve_native, convolve_patches, convolve)
+        ]
+        expected = convolve_native(jnp.pad(images, around), kernel, 2, "VALID")
+        # No zero of the border is larger than what is in the picture.
+        pooled = max_pool(images, window, 2, padding)
+        lowest = jnp.pad(images, around, constant_values=-jnp.inf)
+        return forms, expected, pooled, max_pool_native(lowest, window, 2, "VALID")
+
+    with quick_compilation():
+        (native, patches, dispatched), expected, *pooled = run(images, kernel)
+    assert_equal(patches, native)
+    assert_equal(dispatched, native)
+    assert_equal(native[0], expected)
+    assert_equal(*pooled)
+
+
 def test_a_window_smaller_than_the_stride():
     images, kernel = draw(0, 2, 6, 7, 3), draw(1, 1, 1, 3, 4)
     forms = convolve_patches, convolve_native
@@ -145,6 +171,16 @@ def test_the_layer_is_that_of_flax(padding, stride, use_bias):
             variables
         )
     )
+
+
+def test_a_window_must_fit_into_the_padded_maps():
+    images, kernel = draw(0, 1, 4, 4, 1), draw(1, 7, 7, 1, 1)
+    maps = jax.eval_shape(lambda images, kernel: convolve(images, kernel, 1, 2), images, kernel)
+    assert maps.shape == (1, 2, 2, 1)
+    with pytest.raises(ValueError, match="a window of 7 by 7 pixels does not fit into maps of 4"):
+        convolve(images, kernel, 1, 1)
+    with pytest.raises(ValueError, match="padding is -1; it must be a whole number of at least 0"):
+        max_pool(images, 2, 2, -1)
 
 
 def test_an_unknown_padding_is_refused():
@@ -238,7 +274,7 @@ def test_of_a_tie_the_first_place_takes_the_gradient_as_in_the_native_form(windo
 
 
 @pytest.mark.parametrize("layer", ["batch", "group"])
-def test_gradients_behind_a_normalisation_are_those_of_the_native_form(layer):
+def test_gradients_behind_a_normalisation_are_those_of_the_native_form(layer, optimized):
     """The compiler may compute a normalised map twice, and round it in two ways.
 
     The comparison with the largest of a window must not miss it for that.
@@ -265,7 +301,8 @@ def test_gradients_behind_a_normalisation_are_those_of_the_native_form(layer):
             lambda images: lax.scan(
                 lambda _, each: (None, gradients((first, second), each, pool)), None, images
             )[1]
-        )
+        ),
+        compiler_options={"xla_cpu_use_fusion_emitters": True},
     )(images)
     for actual, expected in zip(run(max_pool), run(max_pool_native), strict=True):
         np.testing.assert_allclose(actual, expected, atol=1e-4 * float(abs(expected).max()))

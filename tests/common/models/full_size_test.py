@@ -1,6 +1,7 @@
 """Tests of the networks at the sizes that their names stand for; nothing is computed."""
 
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +40,7 @@ def shapes_of(name, options, normalization):
     features, variables = jax.eval_shape(
         lambda images: module.init_with_output(jax.random.key(0), images, mode=EVALUATION), images
     )
-    params = traverse_util.flatten_dict(variables["params"], sep="/")
+    params: dict[str, Any] = traverse_util.flatten_dict(variables["params"], sep="/")
     params = {f"feature_extractor/{path}": leaf for path, leaf in params.items()}
     return features, variables["layers"], params
 

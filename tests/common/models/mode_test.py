@@ -1,5 +1,6 @@
 """Tests of what all models share: modes, dropout, types of numbers, and stages computed again."""
 
+import functools
 import itertools
 from typing import Any
 
@@ -11,9 +12,8 @@ from jax import lax
 
 from common.models.mlp import MLP
 from common.models.mode import DTYPES, EVALUATION, TRAINING, Dropout, Mode, computation_type
-from common.models.network import FEATURE_EXTRACTORS, make_network
+from common.models.network import make_network
 from common.models.normalization import forward, initialize
-from tests.tiny import quick_compilation
 
 KEY = jax.random.key(0)
 OPTIONS = {
@@ -21,24 +21,40 @@ OPTIONS = {
     "lenet": {},
     "cnn": {"channels": 8, "hidden": (16,)},
     "svhn_net": {"channels": (4, 4, 8)},
+    "cifar_resnet20": {"blocks": 1, "channels": (4, 8)},
+    "resnet18": {"blocks": (1,), "width": 4, "groups": 4},
+    "vgg16": {"blocks": (1, 1), "width": 4, "hidden": (16, 8), "pooled": 2, "groups": 4},
+    "vit_s16": {
+        **{"blocks": 1, "width": 16, "heads": 2, "hidden": 16, "patch": 8, "picture_size": 16},
+        "dropout": 0.25,
+    },
 }
-MODELS = list(FEATURE_EXTRACTORS)
 
 
-@pytest.fixture(autouse=True)
-def compile_quickly():
-    with quick_compilation():
-        yield
+def models(*in_matrix):
+    """Marks those that share what is tested with others."""
+    return [
+        pytest.param(name, marks=pytest.mark.matrix if name in in_matrix else ())
+        for name in OPTIONS
+    ]
+
+
+MODELS, COMPILED = models("cifar_resnet20", "vgg16"), models("cifar_resnet20", "vgg16", "resnet18")
+# How many parts of each are computed again.
+PARTS = {"mlp": 2, "lenet": 2, "cnn": 2, "svhn_net": 3}
+PARTS |= {"cifar_resnet20": 3, "resnet18": 2, "vgg16": 4, "vit_s16": 2}
 
 
 def draw(seed, *shape):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
 
 
-def make_case(name, policy="joint", dtype="float32", remat=False, size=16):
+@functools.cache
+def make_case(name, policy="joint", dtype="float32", remat=False, size=16, **changes):
     """Returns the network, its variables and a batch."""
     config = {"name": name, "normalization": policy, "dtype": dtype, "remat": remat}
-    config |= {"options": OPTIONS[name], "task_head": {"hidden": (8,), "dropout": 0.25}}
+    options = OPTIONS[name] | changes
+    config |= {"options": options, "task_head": {"hidden": (8,), "dropout": 0.25}}
     network = make_network(config, 3)
     images = {"source": draw(0, 6, size, size, 1), "target": draw(1, 4, size, size, 1)}
     params, batch_stats = jax.jit(lambda: initialize(network, KEY, images))()
@@ -133,7 +149,7 @@ def test_without_dropout_no_key_is_asked_for(rate, mode):
     np.testing.assert_array_equal(Dropout(rate).apply({}, values, mode=mode), values)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", COMPILED)
 def test_stages_computed_again_change_neither_value_nor_gradient_nor_statistics(name):
     kept, variables, images = make_case(name)
     again, others, _ = make_case(name, remat=True)
@@ -152,8 +168,7 @@ def test_every_model_computes_its_stages_again_when_asked(name):
         network, variables, images = make_case(name, remat=remat)
         program = jax.make_jaxpr(loss_of, static_argnums=0)(network, variables, images)
         counts[remat] = sum("remat" in each.primitive.name for each in equations_of(program.jaxpr))
-    stages = {"mlp": 2, "lenet": 2, "cnn": 2, "svhn_net": 3}
-    assert counts == {False: 0, True: stages[name]}
+    assert counts == {False: 0, True: PARTS[name]}
 
 
 def test_computing_again_keeps_less_for_the_backward_pass():
@@ -265,7 +280,7 @@ def distance(actual, expected):
     return float(jnp.linalg.norm(actual - expected) / jnp.linalg.norm(expected))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", COMPILED)
 def test_half_precision_is_close_to_single_precision(name):
     """Tolerance: a bfloat16 has 8 significant bits, so that a rounding is off by up to 2**-9.
 
@@ -284,15 +299,15 @@ def test_half_precision_is_close_to_single_precision(name):
         assert distance(outputs[1][domain].logits, outputs[0][domain].logits) < 0.04
 
 
-def test_gradients_in_half_precision_are_close_to_those_in_single_precision(monkeypatch):
+def test_gradients_in_half_precision_are_close_to_those_in_single_precision():
     """Twice as many roundings in a row as in the forward pass: .04.
 
     The activation is smooth: at the kink of a rectifier a rounding decides between two slopes.
     """
-    monkeypatch.setitem(OPTIONS, "mlp", {"hidden": (32, 16), "activation": "tanh"})
+    changes = {"size": 8, "dropout": 0.0, "activation": "tanh"}
     gradients = []
     for dtype in DTYPES:
-        network, variables, images = make_case("mlp", "group", dtype, size=8)
+        network, variables, images = make_case("mlp", "group", dtype, **changes)
         gradients.append(jax.jit(differentiate, static_argnums=0)(network, variables, images)[1])
     for expected, actual in zip(*map(jax.tree.leaves, gradients), strict=True):
         assert 1e-4 < distance(actual, expected) < 0.04

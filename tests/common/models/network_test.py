@@ -4,12 +4,16 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from common.models.cifar_resnet import CifarResNet20
 from common.models.cnn import CNN
 from common.models.lenet import LeNet
 from common.models.mlp import MLP, TaskHead
 from common.models.network import make_network
 from common.models.normalization import LAYER_OF_POLICY, forward, initialize
+from common.models.resnet import ResNet18
 from common.models.svhn_net import SVHNNet
+from common.models.vgg import VGG16
+from common.models.vit import ViTS16
 
 OF_THE_PAPER = {
     "name": "lenet",
@@ -41,13 +45,37 @@ def test_options_reach_the_network_and_lists_become_tuples():
     assert hash(network) == hash(make_network(config, 3))
 
 
+SMALL = {
+    "mlp": (MLP, {}),
+    "lenet": (LeNet, {}),
+    "cnn": (CNN, {}),
+    "svhn_net": (SVHNNet, {}),
+    "cifar_resnet20": (CifarResNet20, {"blocks": 1, "channels": (8,)}),
+    "resnet18": (ResNet18, {"blocks": (1,), "groups": 8}),
+    "vgg16": (VGG16, {"blocks": (1,), "hidden": (8,)}),
+    "vit_s16": (ViTS16, {"blocks": 1}),
+}
+QUICK = ("mlp", "lenet", "cnn", "svhn_net")
+ALSO = [("cifar_resnet20", "separate"), ("resnet18", "group"), ("vgg16", "none")]
+ALSO += [("vit_s16", "per_domain")]
+
+
 @pytest.mark.parametrize(
-    ("name", "module"), [("mlp", MLP), ("lenet", LeNet), ("cnn", CNN), ("svhn_net", SVHNNet)]
+    ("name", "policy"),
+    [
+        pytest.param(
+            name,
+            policy,
+            marks=() if name in QUICK or (name, policy) in ALSO else pytest.mark.matrix,
+        )
+        for name in SMALL
+        for policy in LAYER_OF_POLICY
+    ],
 )
-@pytest.mark.parametrize("policy", list(LAYER_OF_POLICY))
-def test_every_model_runs_under_every_policy(name, module, policy):
-    network = make_network(make_config(name=name, normalization=policy), 4)
-    assert network.feature_extractor == module(normalization=LAYER_OF_POLICY[policy])
+def test_every_model_runs_under_every_policy(name, policy):
+    module, options = SMALL[name]
+    network = make_network(make_config(name=name, normalization=policy, options=options), 4)
+    assert network.feature_extractor == module(normalization=LAYER_OF_POLICY[policy], **options)
     images = {domain: jnp.zeros((2, 16, 16, 1)) for domain in ("source", "target")}
 
     def run():
@@ -58,7 +86,9 @@ def test_every_model_runs_under_every_policy(name, module, policy):
 
     before, (outputs, after) = jax.eval_shape(run)
     assert before == after
-    assert bool(before) == (LAYER_OF_POLICY[policy] == "batch")
+    # A transformer keeps its own layers, which have no statistics.
+    has_statistics = LAYER_OF_POLICY[policy] == "batch" and name != "vit_s16"
+    assert bool(jax.tree.leaves(before)) == has_statistics
     assert {domain: each.logits.shape for domain, each in outputs.items()} == {
         "source": (2, 4),
         "target": (2, 4),
@@ -94,7 +124,8 @@ def test_a_number_for_each_place_of_dropout_reaches_the_network():
         (
             {"name": "lenet5"},
             "config.model.name is 'lenet5'; did you mean 'lenet'? "
-            "legal are mlp, lenet, cnn, svhn_net",
+            "legal are mlp, lenet, cnn, svhn_net, cifar_resnet20, cifar_resnet32, cifar_resnet44, "
+            "cifar_resnet56, resnet18, resnet34, resnet50, resnet101, vgg16, vit_s16, vit_b16",
         ),
         (
             {"normalization": "per-domain"},
@@ -118,6 +149,38 @@ def test_a_number_for_each_place_of_dropout_reaches_the_network():
             {"task_head": {"bias": False}},
             "config.model.task_head.bias is unknown; "
             "legal are activation, dropout, hidden, kernel_init",
+        ),
+        (
+            {"name": "vit_b16", "options": {"gelu": "exact"}},
+            "config.model.options.gelu is 'exact'; legal are erf, tanh",
+        ),
+        (
+            {"name": "vit_b16", "options": {"features": "token"}},
+            "config.model.options.features is 'token'; did you mean 'class_token'? "
+            "legal are class_token, mean",
+        ),
+        (
+            {"name": "vit_s16", "options": {"resampling": "bicubic"}},
+            "config.model.options.resampling is 'bicubic'; legal are antialiased, plain",
+        ),
+        (
+            {"name": "vit_s16", "options": {"layer_norm_epsilon": -1e-6}},
+            "config.model.options.layer_norm_epsilon is -1e-06; it must be a finite number of at "
+            "least 0",
+        ),
+        (
+            {"name": "resnet18", "options": {"input_statistics": "image_net"}},
+            "config.model.options.input_statistics is 'image_net'; did you mean 'imagenet'? "
+            "legal are none, imagenet, symmetric",
+        ),
+        (
+            {"name": "resnet50", "options": {"blocks": (3, 0)}},
+            "config.model.options.blocks[1] is 0; it must be a whole number of at least 1",
+        ),
+        (
+            {"name": "resnet50", "options": {"is_bottleneck": False}},
+            "config.model.options.is_bottleneck is unknown; "
+            "legal are blocks, groups, input_statistics, width",
         ),
         # The policy, the data set and other keys decide these.
         (

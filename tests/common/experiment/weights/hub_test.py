@@ -37,12 +37,13 @@ def made_up(monkeypatch, tmp_path):
         (tmp_path / file).write_text(answer)
         return str(tmp_path / file)
 
-    module = types.ModuleType("huggingface_hub")
-    module.hf_hub_download = hf_hub_download
-    module.constants = types.SimpleNamespace(HF_HUB_CACHE="cache")
     own = (EntryNotFoundError, LocalEntryNotFoundError)
     own += (RepositoryNotFoundError, RevisionNotFoundError)
-    module.errors = types.SimpleNamespace(**{error.__name__: error for error in own})
+    module = types.SimpleNamespace(
+        hf_hub_download=hf_hub_download,
+        constants=types.SimpleNamespace(HF_HUB_CACHE="cache"),
+        errors=types.SimpleNamespace(**{error.__name__: error for error in own}),
+    )
     monkeypatch.setitem(sys.modules, "huggingface_hub", module)
     return calls, answers
 
@@ -102,5 +103,5 @@ def test_failures_are_one_sentence(error, sentence, made_up):
 
 def test_without_the_package_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(ValueError, match=r'pip install "adaptax\[hub\]"`, or fetch the file yours'):
+    with pytest.raises(ValueError, match=r'pip install -e "\.\[hub\]"`, or fetch the file yours'):
         hub.fetch("hf:a/b")

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from typing import Any
 
 import jax
 import numpy as np
@@ -51,8 +52,9 @@ def make_state(config, size=8, num_classes=NUM_CLASSES):
 
 
 def state_of(params, batch_stats):
-    unused = dict.fromkeys(State._fields) | {"frozen": {}, "ema": {}}
-    return State(**(unused | {"params": params, "batch_stats": batch_stats}))
+    unused: dict[str, Any] = dict.fromkeys(State._fields)
+    trees = {"params": params, "batch_stats": batch_stats, "frozen": {}, "ema": {}}
+    return State(**(unused | trees))
 
 
 def variables_of(state):
@@ -65,7 +67,7 @@ def variables_of(state):
     }
 
 
-def config_of(weights, method="source_only", **changes):
+def config_of(weights, method="source_only", **changes: Any):
     changes = {name.replace("__", "."): value for name, value in changes.items()}
     small = {"model.normalization": "separate", "init_from.weights": str(weights)}
     return make_config(method, small | changes)
@@ -80,7 +82,7 @@ def file(tmp_path_factory):
     return path
 
 
-def take(file, method="source_only", **changes):
+def take(file, method="source_only", **changes: Any):
     config = config_of(file, method, data__channels=1, **changes)
     state = make_state(config, size=4)
     parent.check_parent(config, jax.tree.map(lambda leaf: leaf[0], state.params))
@@ -251,7 +253,7 @@ def take_torch(file, **changes):
     return parent.take_over_parents(make_state(config), [config])
 
 
-def resolve(workdir, weights, method="source_only", changes=None, **own):
+def resolve(workdir, weights, method="source_only", changes=None, **own: Any):
     config = build(workdir, method, {"init_from.weights": str(weights), **own})
     return family.resolve_family(config, changes or {}, base.get_config(), catalogue)
 
@@ -313,7 +315,8 @@ def test_impossible_choices_are_refused(own, sentence, file, tmp_path):
 
 def test_a_run_of_the_command_line_replaces_the_file(file, tmp_path):
     changes = {"init_from.run": "runs/a"}
-    (child,) = resolve(tmp_path, file, changes=changes, **changes, **{"init_from.head": True})
+    own: dict[str, Any] = changes | {"init_from.head": True}
+    (child,) = resolve(tmp_path, file, changes=changes, **own)
     assert child["init_from"] == {"run": "runs/a", "include": ".*", "selection": "last"}
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from common.experiment import checkpoint, command_line, family, folder, outcome, run
-from common.experiment.outcome import Stopped, StopRequest
+from common.experiment import checkpoint, command_line, family, folder, outcome, resume, run
+from common.experiment.outcome import StopRequest
 from common.experiment.weights import pretrained
 from common.models.pretrained.convert import from_variables
 from common.training.optimizer import paths_of
@@ -21,6 +21,7 @@ from tests.common.experiment.weights.pretrained_test import (
     variables_of,
 )
 from tests.common.experiment.weights.tensor_file_test import Code
+from tests.tiny import quick_compilation
 from tests.tiny_run import build, make_method
 
 NETWORK = {
@@ -129,30 +130,26 @@ def test_bad_weights_end_in_one_sentence(name, write, changes, sentence, tensors
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_a_population_goes_on_from_its_weights_wherever_they_are(tmp_path):
+def test_the_runs_of_a_population_start_from_one_file_wherever_it_is(tmp_path):
     runs, places = tmp_path / "runs", [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
     config = config_of("", data__channels=1, model__options={"hidden": (8,)})
     tensors = draw(variables_of(make_state(config, num_classes=10)))
-    save_file(tensors, places[0])
+    for place in places:
+        save_file(tensors, place)
     still = PERCEPTRON | {"optimizer.learning_rate": 0.0, "model.normalization": "frozen"}
-    still |= {"optimizer.ema_decay": 0.0, "init_from.head": True}
-    request = StopRequest()
-    request.received = "SIGTERM"
-
-    def population(weights):
-        return [resolve(runs, weights, seed=seed, **still)[0] for seed in range(2)]
-
-    configs = population(places[0])
-    with pytest.raises(Stopped):
-        run.train_population(configs, make_method, request)
-    places[0].rename(places[1])
-    moved = population(places[1])
-    assert list(map(folder.run_id, moved)) == list(map(folder.run_id, configs))
-    assert not run.train_population(moved, make_method, StopRequest())
-    for config in moved:
+    still |= {"optimizer.ema_decay": 0.0, "init_from.head": True, "num_steps": 1}
+    still |= {"evaluation.reverse_validation": False, "data.augment": {}}
+    configs = [resolve(runs, places[0], seed=seed, **still)[0] for seed in range(2)]
+    with quick_compilation():
+        assert not run.train_population(configs, make_method, StopRequest())
+    for seed, config in enumerate(configs):
         own = folder.run_folder(config)
-        kept = {"weights": str(places[1]), "sha256": config["init_from"]["sha256"]}
+        kept = {"weights": str(places[0]), "sha256": config["init_from"]["sha256"]}
         assert folder.read_json(own / "result.json")["weights"] == kept
         for kind, tree in checkpoint.load_run(own, "last").items():
             for path, leaf in paths_of(tree).items():
                 np.testing.assert_array_equal(leaf, tensors[f"{kind}/{path}"])
+        (moved,) = resolve(runs, places[1], seed=seed, **still)
+        about = folder.read_json(own / "config.json")
+        resume.check_resume(about, moved, about["data"], about["versions"])
+        assert folder.is_done(moved)

@@ -24,9 +24,7 @@ class Code:
 def test_without_pytorch_its_files_are_refused_unread(name, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     (tmp_path / name).write_bytes(pickle.dumps({"a": Code(tmp_path / "run")}))
-    with pytest.raises(
-        ValueError, match=r'install "adaptax\[torch\]"`, or turn .*launch.py conver'
-    ):
+    with pytest.raises(ValueError, match=r'install -e "\.\[torch\]"`, or turn .*launch.py conver'):
         read_tensors(tmp_path / name)
     assert not (tmp_path / "run").exists()
 
