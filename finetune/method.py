@@ -54,10 +54,10 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
         ValueError: A model, policy, domain, kind of task, regulariser or option that does not
             exist, or a regulariser without what it starts from.
     """
-    plan, domains, own = make_plan(config), tuple(config["domains"]), config["transfer"]
-    adapts, trains = bool(set(OF_ADAPTERS) & set(own)), plan.trains
+    plan, domains, transfer = make_plan(config), tuple(config["domains"]), config["transfer"]
+    adapts, trains = bool(set(OF_ADAPTERS) & set(transfer)), plan.trains
     if adapts:
-        plan = with_adapters(plan, own)
+        plan = with_adapters(plan, transfer)
     network = make_network(config["model"], num_classes, config["task"])
     network = network._replace(evaluates=plan.evaluates)
     check_keys("config.regularization", config["regularization"], sorted(REGULARIZERS))
@@ -70,7 +70,7 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
         on_features = make_objective(without_extractor(network), domains, {}, "finetune", **shared)
         method = cache_features(method, on_features)
     if adapts:
-        method = lora(method, own, trains)
+        method = lora(method, transfer, trains)
     return method._replace(trains=plan.trains, groups=plan.groups)
 
 
