@@ -12,6 +12,7 @@ import numpy as np
 from flax import traverse_util
 
 from common.experiment import folder
+from common.experiment.outcome import writing
 from common.experiment.weights import pretrained
 from common.training.optimizer import paths_of
 
@@ -69,6 +70,8 @@ def of_weights(config: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, 
 def leave_out(own: Path, choices: Mapping[str, Any], base: Base) -> dict[str, Any]:
     """Leaves out every array that the base holds bit for bit, and writes down where it is.
 
+    An array that changed in one of the choices is kept in all of them.
+
     Args:
         own: The run folder; `base.json` is written there, or removed where nothing is left out.
         choices: Variables of the run by selection.
@@ -77,37 +80,42 @@ def leave_out(own: Path, choices: Mapping[str, Any], base: Base) -> dict[str, An
     Returns:
         The variables that only this run has, by selection.
     """
-    kept, left = {}, {}
-    for selection, variables in choices.items():
-        flat = of_variables(variables)
-        out = {path: array for path, array in flat.items() if _is_in(base.arrays, path, array)}
-        if len(out) == len(jax.tree.leaves(variables)):
-            # No checkpoint is empty.
-            out = {}
-        rest = {path: array for path, array in flat.items() if path not in out}
-        kept[selection] = {**variables, **_nested(rest)}
-        if out:
-            shapes = {path: array.shape for path, array in out.items()}
-            left[selection] = {"shapes": shapes, "sha256": folder.params_sha256(out)}
-    (own / FILE).unlink(missing_ok=True)
-    if left:
+    flat = {selection: of_variables(variables) for selection, variables in choices.items()}
+    out = {
+        path: array
+        for path, array in base.arrays.items()
+        if all(path in arrays and _is_same(array, arrays[path]) for arrays in flat.values())
+    }
+    if any(len(out) == len(jax.tree.leaves(variables)) for variables in choices.values()):
+        # No checkpoint is empty.
+        out = {}
+    with writing(own / FILE):
+        (own / FILE).unlink(missing_ok=True)
+    if out:
         name = dict(base.name)
         if "run" in name:
             # Both may be moved together.
             name["run"] = os.path.relpath(name["run"], own)
-        folder.write_json(own / FILE, {**name, "left_out": left})
-    return kept
+        shapes = {path: "x".join(map(str, array.shape)) for path, array in out.items()}
+        about = {**name, "left_out": shapes, "sha256_left_out": folder.params_sha256(out)}
+        folder.write_json(own / FILE, about)
+    return {
+        selection: {
+            **variables,
+            **_nested({path: leaf for path, leaf in flat[selection].items() if path not in out}),
+        }
+        for selection, variables in choices.items()
+    }
 
 
 def put_back(
-    own: Path, selection: str, variables: Mapping[str, Any], load_run: Callable[..., Any]
+    own: Path, variables: Mapping[str, Any], load_run: Callable[..., Any]
 ) -> dict[str, Any]:
     """Puts a run's variables and those that its checkpoint leaves out together again.
 
     Args:
         own: The run folder.
-        selection: Which of its selections.
-        variables: What the checkpoint holds of it.
+        variables: What the checkpoint holds.
         load_run: `(folder, selection) -> variables` of a finished run.
 
     Returns:
@@ -116,29 +124,30 @@ def put_back(
     Raises:
         ValueError: The base is gone, or is another one than it was.
     """
-    record = folder.read_json(own / FILE) if (own / FILE).is_file() else {}
-    left = record.get("left_out", {}).get(selection)
-    if left is None:
+    if not (own / FILE).is_file():
         return dict(variables)
-    flat = of_variables(variables)
-    place = record.get("weights") or os.path.normpath(own / record["run"])
+    about, flat = folder.read_json(own / FILE), of_variables(variables)
+    place = about.get("weights") or os.path.normpath(own / about["run"])
     told = f"{own} holds only what it changed of {place}, which"
-    if "run" in record:
+    if "run" in about:
         if not (Path(place) / "result.json").is_file():
             raise ValueError(f"{told} is no finished run: put that run back, or train it again")
-        held = of_variables(load_run(Path(place), record["selection"]))
+        held = of_variables(load_run(Path(place), about["selection"]))
     else:
-        shapes = {**left["shapes"], **{path: array.shape for path, array in flat.items()}}
+        shapes = {path: array.shape for path, array in flat.items()} | {
+            path: tuple(int(side) for side in shape.split("x") if side)
+            for path, shape in about["left_out"].items()
+        }
         here = {
-            path.removeprefix("params/"): jax.ShapeDtypeStruct(tuple(shape), np.float32)
+            path.removeprefix("params/"): jax.ShapeDtypeStruct(shape, np.float32)
             for path, shape in shapes.items()
         }
         try:
             held = of_weights(folder.read_json(own / "config.json")["config"], here)
         except ValueError as error:
             raise ValueError(f"{told} cannot be read: {error}") from None
-    out = {path: held[path] for path in left["shapes"] if path in held}
-    if folder.params_sha256(out) != left["sha256"]:
+    out = {path: held[path] for path in about["left_out"] if path in held}
+    if folder.params_sha256(out) != about["sha256_left_out"]:
         raise ValueError(
             f"{told} has other values than it had then: put the old ones back, or train the run "
             "anew"
@@ -146,12 +155,11 @@ def put_back(
     return {**variables, **_nested(dict(sorted((flat | out).items())))}
 
 
-def _is_in(held: Mapping[str, Any], path: str, array: np.ndarray) -> bool:
+def _is_same(one: np.ndarray, other: np.ndarray) -> bool:
     """Says whether arrays are equal in every bit; a NaN is equal to itself, 0 is not -0."""
-    other = held.get(path)
-    if other is None or (other.dtype, other.shape) != (array.dtype, array.shape):
+    if (one.dtype, one.shape) != (other.dtype, other.shape):
         return False
-    return np.ascontiguousarray(other).tobytes() == np.ascontiguousarray(array).tobytes()
+    return np.ascontiguousarray(one).tobytes() == np.ascontiguousarray(other).tobytes()
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -149,7 +149,7 @@ def load_run(folder: Path, selection: str) -> dict[str, Any]:
     """
     if not (folder / "result.json").is_file():
         raise ValueError(f"config.init_from.run is {str(folder)!r}: no finished run is there")
-    return put_back(folder, selection, load_choice(folder, selection), load_run)
+    return put_back(folder, load_choice(folder, selection), load_run)
 
 
 def load_choice(folder: Path, selection: str) -> dict[str, Any]:

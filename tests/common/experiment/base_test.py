@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from flax import traverse_util
 
 from common.experiment import base, checkpoint, folder, parent
 from common.experiment.outcome import StopRequest
@@ -54,15 +55,11 @@ def test_a_checkpoint_holds_what_changed_alone_and_is_as_small(tmp_path):
     # Equal numbers, but other bits.
     changed["batch_stats"]["feature_extractor"]["mean"][0] = -0.0
     start = base.Base({"run": str(above), "selection": "last"}, base.of_variables(whole))
-    same = jax.tree.map(np.copy, whole)
-    kept = base.leave_out(own, {"last": changed, "source_val": same, "other": changed}, start)
+    kept = base.leave_out(own, {"last": changed, "other": changed}, start)
     assert set(base.of_variables(kept["last"])) == {
         "params/task_head/logits/kernel",
         "batch_stats/feature_extractor/mean",
     }
-    # Where nothing has changed all is kept: no checkpoint is empty.
-    assert set(base.of_variables(kept["source_val"])) == set(base.of_variables(whole))
-    del kept["source_val"]
     checkpoint.save_run(own, kept)
 
     def size(place):
@@ -79,7 +76,16 @@ def test_a_checkpoint_holds_what_changed_alone_and_is_as_small(tmp_path):
     checkpoint.save_run(above, {"last": whole})
     with pytest.raises(ValueError, match="has other values than it had then"):
         checkpoint.load_run(own, "last")
+    # What changed in one choice is kept in all, and no checkpoint is empty.
+    other = jax.tree.map(np.copy, changed)
+    other["params"]["feature_extractor"]["dense_0"]["kernel"] += 1
+    kept = base.leave_out(own, {"last": changed, "other": other}, start)
+    assert "params/feature_extractor/dense_0/kernel" in base.of_variables(kept["last"])
+    kept = base.leave_out(own, {"last": traverse_util.unflatten_dict(start.arrays, sep="/")}, start)
+    assert len(base.of_variables(kept["last"])) == len(start.arrays)
     # What starts from nothing holds all of it.
+    base.leave_out(own, {"last": changed}, start)
+    assert (own / base.FILE).exists()
     base.leave_out(own, {"last": changed}, base.NO_BASE)
     assert not (own / base.FILE).exists()
 
