@@ -20,6 +20,7 @@ MAIN_CONFIG = str(Path(__file__).parent / "configs" / "digits.py")
 USAGE = """usage: python launch.py          train and compare the rows of the embedded benchmark
        python launch.py train  --config=FILE[:ARGUMENT] [--config.KEY=VALUE] [--workdir=FOLDER]
        python launch.py sweep  --config=FILE [--config.KEY=VALUE] [--workdir=FOLDER]
+                               [--cross_validation=FOLDS]
        python launch.py report FOLDER... [--output=FOLDER]
        python launch.py prepare --dataset=NAME[,NAME] [--manual_dir=FOLDER] [--data_dir=FOLDER]
        python launch.py convert FILE [--output=FILE]   weights of PyTorch to safetensors
@@ -28,6 +29,9 @@ exit codes: 0 done; 1 a run failed; 2 wrong usage or config; 75 stopped by a sig
 same command again to go on"""
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "File with get_config(argument).")
+_CROSS_VALIDATION = flags.DEFINE_integer(
+    "cross_validation", 0, "Folds by which sweep chooses a setting.", lower_bound=0
+)
 _OUTPUT = flags.DEFINE_string("output", None, "The report's folder, or the file to convert to.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs; config.runtime.workdir.")
 
@@ -65,22 +69,28 @@ def train(arguments: list[str]) -> None:
     if not folder.is_done(configs[-1]):
         with outcome.listen() as request:
             run.train_family(configs, _make_method, request, _overrides())
-    for name, chosen in folder.read_json(own / "result.json")["selections"].items():
-        accuracy = chosen.get("oracle/target_test_accuracy")
-        found = "the target has no labels" if accuracy is None else f"{accuracy:.3f}"
-        print(f"{name}: step {chosen['step']}, target test accuracy: {found}")
+    result = folder.read_json(own / "result.json")
+    metric = result["primary_metric"]["name"]
+    for name, chosen in result["selections"].items():
+        value = chosen.get(f"oracle/target_test_{metric}")
+        found = "the target has no labels" if value is None else f"{value:.3f}"
+        print(f"{name}: step {chosen['step']}, target test {metric}: {found}")
     print(f"done: {own}")
 
 
 def sweep(arguments: list[str]) -> None:
     """Trains all runs of a config's grid and reports."""
-    from common.experiment import folder, outcome, sweep
+    from common.experiment import cross_validation, folder, outcome, sweep
 
+    folds = _CROSS_VALIDATION.value
     file = config_flags.get_config_filename(flags.FLAGS["config"])
     with outcome.refusing():
         configs = sweep.expand(file, _CONFIG.value, _resolve)
+        folded = sweep.expand(file, _CONFIG.value, _resolve, folds) if folds else []
     with outcome.listen() as request:
-        failures = sweep.run_sweep(configs, _make_method, request, _overrides(), print)
+        failures = sweep.run_sweep(folded, _make_method, request, _overrides(), print)
+        configs = cross_validation.choose(configs, folded) if folds else configs
+        failures |= sweep.run_sweep(configs, _make_method, request, _overrides(), print)
     report([str(root) for root in dict.fromkeys(map(folder.experiment_folder, configs))])
     if failures:
         raise outcome.RunFailed("; ".join(f"{name}: {why}" for name, why in failures.items()))

@@ -58,10 +58,11 @@ def make_program(caches: bool):
     return program, program.create(hparams, tables), tables
 
 
-def main(_: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """Measures both in turn."""
+    del arguments
     runs = {name: make_program(name == "features") for name in ("features", "pictures")}
-    states = {name: state for name, (_, state, _) in runs.items()}
+    states = {name: run[1] for name, run in runs.items()}
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     program, state, tables = runs["features"]
     began = time.perf_counter()

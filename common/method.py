@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Key
 
 Variables = Mapping[str, Any]
@@ -161,7 +162,7 @@ class Alignment(NamedTuple):
     needs_average: bool = False
 
 
-def has_started(start: float, progress: Float[ArrayLike, ""]) -> Bool[ArrayLike, ""]:
+def has_started(start: float, progress: Float[ArrayLike, ""]) -> Bool[Array, ""]:
     """Says whether a run has come to a share of its length.
 
     Args:
@@ -171,7 +172,7 @@ def has_started(start: float, progress: Float[ArrayLike, ""]) -> Bool[ArrayLike,
     Returns:
         True from the share on; rounding of either does not matter.
     """
-    return progress >= start * (1 - 1e-6)
+    return jnp.asarray(progress) >= start * (1 - 1e-6)
 
 
 class Start(NamedTuple):

@@ -21,6 +21,15 @@ def get_config() -> Any:
     config.domains = ("source",)  # domains of a batch: source, target, target_labelled
     config.num_steps = 2000
 
+    # What a label is: multi_class | binary (one unit for two classes) | multi_label | regression |
+    # multi_task (several heads) | segmentation (a class at every pixel)
+    config.task = ConfigDict({"kind": "multi_class"})
+    config.task.regression_loss = "mse"  # mse | huber
+    config.task.huber_delta = 1.0  # error up to which huber counts the square
+    # Of multi_task: {name: {kind, columns, weight, num_classes}}, see docs/tasks.md
+    config.task.heads = ConfigDict()
+    config.task.layer = ""  # of segmentation: the extractor's map that the head reads, as stage_1
+
     config.model = ConfigDict()
     # cnn | lenet | mlp | svhn_net | cifar_resnet20, 32, 44, 56 | resnet18, 34, 50, 101 | vgg16 |
     # vit_s16 | vit_b16
@@ -75,6 +84,10 @@ def get_config() -> Any:
     # Labelled examples of each class that rows with target_labelled have; 0: the whole training
     # split's. A step sees 16 of them, each class equally often, unless batch_sizes says otherwise
     config.data.target_labels_per_class = 0
+    # Labelled examples, the target's where there are some, are cut into `folds`, of which number
+    # `fold` is held out and scored; `sweep --cross_validation=K` trains all K. None: none is
+    config.data.folds = 0
+    config.data.fold = placeholder(int)
     config.data.augment = ConfigDict()  # {name: options}, see docs/data.md; every row alike
     config.data.strong_augment = ConfigDict()  # for methods that need strong_image
     # Domains that are read from files:

@@ -156,6 +156,7 @@ FREEZING = {
 # What stands at config.transfer; the run that they start from unless the config names another.
 TRANSFER: dict[str, tuple[dict[str, Any], str]] = {
     "fine_tune": (FREEZING, "source_only"),
+    "dann_then_fine_tune": (FREEZING, "dann"),
     "linear_probe": ({**FREEZING, "freeze": "all_but_head"}, "source_only"),
     "lp_ft": (FREEZING, "linear_probe"),
     "gradual_unfreezing": ({**FREEZING, "unfreeze_until": 0.5}, "source_only"),
@@ -229,6 +230,7 @@ PAPERS = {
     "shot": ("Liang et al., SHOT, ICML 2020", "source-free"),
     "tent": ("Wang et al., Tent, ICLR 2021", "source-free"),
     "fine_tune": ("", "target labels"),
+    "dann_then_fine_tune": ("", "target labels"),
     "linear_probe": ("Alain and Bengio, Linear Probes, ICLR workshops 2017", "target labels"),
     "lp_ft": ("Kumar et al., Fine-Tuning can Distort, ICLR 2022", "target labels"),
     "gradual_unfreezing": ("Howard and Ruder, ULMFiT, ACL 2018", "target labels"),
@@ -237,7 +239,7 @@ PAPERS = {
     "bss": ("Chen et al., Batch Spectral Shrinkage, NeurIPS 2019", "target labels"),
     "co_tuning": ("You et al., Co-Tuning, NeurIPS 2020", "target labels"),
     "distillation": (
-        "Zhizhong Li and Hoiem, Learning without Forgetting, ECCV 2016",
+        "Li and Hoiem, Learning without Forgetting, ECCV 2016",
         "target labels",
     ),
 }

@@ -8,7 +8,9 @@ from typing import Any
 from common.legal import check_keys
 from common.method import Alignment, Method
 from common.models.network import make_network
+from common.task_kind import OF_CLASSES
 from common.training.objective import make_objective
+from common.training.task_loss import make_task_loss
 from dann.alignment.conditional_adversarial import conditional_adversarial
 from dann.alignment.coral import coral
 from dann.alignment.domain_adversarial import domain_adversarial
@@ -72,6 +74,44 @@ OF_EACH_DOMAIN = frozenset(
 )
 
 
+# Terms and whole methods that read features or inputs alone, whatever the labels are. Every other
+# one takes the logits for those of classes that exclude each other.
+OF_ANY_KIND = frozenset(
+    {
+        "adapt_batch_norm",
+        "coral",
+        "domain_adversarial",
+        "importance_weighting",
+        "mmd",
+        "multi_source_adversarial",
+    }
+)
+
+
+def check_kind(config: Mapping[str, Any]) -> None:
+    """Refuses rows that need classes where the task has none.
+
+    Args:
+        config: The resolved config.
+
+    Raises:
+        ValueError: A term or a method outside `OF_ANY_KIND`, on labels that are no classes.
+    """
+    kind = config["task"]["kind"]
+    named = [config["method"]] if config["method"] in METHODS else list(config["alignment"])
+    for name in named if kind not in OF_CLASSES else ():
+        if name in {*ALIGNMENTS, *METHODS} - OF_ANY_KIND:
+            raise ValueError(
+                f"config.task.kind is {kind!r}, and {name} takes predictions for shares of "
+                f"classes; take one of {', '.join(sorted(OF_ANY_KIND))}"
+            )
+    if kind == "segmentation" and config["alignment"].get("coral", {}).get("on") == "logits":
+        raise ValueError(
+            "config.task.kind is 'segmentation', whose logits are many an example, and "
+            "config.alignment.coral.on is 'logits'; set it to 'features'"
+        )
+
+
 def check_unweighted(config: Mapping[str, Any]) -> None:
     """Refuses a row without class weights on a target that lacks classes of the source.
 
@@ -114,22 +154,23 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
     Args:
         config: The resolved config. Without a term this is plain training on `config.domains`,
             the same program as in `finetune`.
-        num_classes: Number of classes of the task.
+        num_classes: Number of classes of the task, or of its labels or values.
 
     Returns:
         The method.
 
     Raises:
         ValueError: An unknown term, model or policy, a term that learns from averaged weights in a
-            run that keeps none, a partial target without class weights, or a term that is told
-            another number of sources.
+            run that keeps none, a partial target without class weights, a term that is told another
+            number of sources, or one that needs classes where the task has none.
     """
+    check_kind(config)
     if config["method"] in METHODS:
         check_unweighted(config)
         check_plain_labels(config)
         return METHODS[config["method"]](config, num_classes)
     check_keys("config.alignment", config["alignment"], sorted(ALIGNMENTS))
-    network = make_network(config["model"], num_classes)
+    network = make_network(config["model"], num_classes, config["task"])
     check_sources(config)
     terms = {name: ALIGNMENTS[name](own) for name, own in config["alignment"].items()}
     for name, term in terms.items():
@@ -141,5 +182,7 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
     if set(terms) - OF_EACH_DOMAIN and all(term.source_weight is None for term in terms.values()):
         check_unweighted(config)
     return make_objective(
-        network, tuple(config["domains"]), terms, "alignment", options=config["objective"]
+        *(network, tuple(config["domains"]), terms, "alignment"),
+        options=config["objective"],
+        task_loss=make_task_loss(config["task"]),
     )

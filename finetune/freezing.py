@@ -6,8 +6,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
-
 from common.legal import check_keys, check_name, check_number
 from common.method import Group, has_started
 from common.models.network import stages_of
@@ -133,6 +131,6 @@ def _make_evaluates(trains: str, freeze: Any, groups: tuple[Group, ...]) -> Call
             return True
         of_stage = (own.start for own in groups if re.fullmatch(own.pattern, parameters[0]))
         start = next(of_stage, 0.0)
-        return jnp.logical_not(has_started(start, progress)) if start else False
+        return ~has_started(start, progress) if start else False
 
     return evaluates

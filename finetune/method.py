@@ -10,6 +10,7 @@ from common.legal import check_keys
 from common.method import Method, Regularizer
 from common.models.network import make_network
 from common.training.objective import make_objective
+from common.training.task_loss import make_task_loss
 from finetune.feature_cache import cache_features, without_extractor
 from finetune.freezing import make_plan
 from finetune.regularizers.bss import bss
@@ -25,6 +26,8 @@ REGULARIZERS: dict[str, Callable[[Mapping[str, Any]], Regularizer]] = {
     "distillation": distillation,
     "l2_sp": l2_sp,
 }
+# These read predictions of classes.
+OF_CLASSES_ALONE = ("co_tuning", "distillation")
 
 # A parameter that every task head has.
 _OF_HEAD = "task_head/logits/kernel"
@@ -41,47 +44,54 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
 
     Args:
         config: The resolved config.
-        num_classes: Number of classes of the task.
+        num_classes: Number of classes of the task, or of its labels or values.
 
     Returns:
         The method.
 
     Raises:
-        ValueError: A model, policy, domain, regulariser or option that does not exist, or a
-            regulariser without what it starts from.
+        ValueError: A model, policy, domain, kind of task, regulariser or option that does not
+            exist, or a regulariser without what it starts from.
     """
     plan, domains = make_plan(config), tuple(config["domains"])
-    network = make_network(config["model"], num_classes)._replace(evaluates=plan.evaluates)
+    network = make_network(config["model"], num_classes, config["task"])
+    network = network._replace(evaluates=plan.evaluates)
     check_keys("config.regularization", config["regularization"], sorted(REGULARIZERS))
     regularizers = {name: REGULARIZERS[name](own) for name, own in config["regularization"].items()}
     for name, regularizer in regularizers.items():
         check_start(name, regularizer, config)
-    method = make_objective(network, domains, {}, "finetune", regularizers, config["objective"])
+    shared = {"options": config["objective"], "task_loss": make_task_loss(config["task"])}
+    method = make_objective(network, domains, {}, "finetune", regularizers, **shared)
     if plan.caches:
-        on_features = make_objective(
-            without_extractor(network), domains, {}, "finetune", options=config["objective"]
-        )
+        on_features = make_objective(without_extractor(network), domains, {}, "finetune", **shared)
         method = cache_features(method, on_features)
     return method._replace(trains=plan.trains, groups=plan.groups)
 
 
 def check_start(name: str, regularizer: Regularizer, config: Mapping[str, Any]) -> None:
-    """Refuses a regulariser without the start, the head or the optimizer that it takes.
+    """Refuses a regulariser without the start, the head, the task or the optimizer that it takes.
 
     Args:
         name: Of the regulariser.
         regularizer: The regulariser.
-        config: The resolved config; `init_from` and `optimizer` are read.
+        config: The resolved config; `init_from`, `task` and `optimizer` are read.
 
     Raises:
-        ValueError: Nothing to start from, a head that is not taken over, or a weight decay.
+        ValueError: Nothing to start from, a head that is not taken over, labels that are no
+            classes, or a weight decay.
     """
     options, optimizer = config["init_from"], config["optimizer"]
-    if regularizer.needs_start and not (options["run"] or options.get("method")):
+    if name in OF_CLASSES_ALONE and config["task"]["kind"] != "multi_class":
+        raise ValueError(
+            f"config.regularization.{name} reads predictions of classes, and config.task.kind is "
+            f"{config['task']['kind']!r}; take 'l2_sp', 'delta' or 'bss'"
+        )
+    starts = [options.get(kind) for kind in ("run", "method", "weights")]
+    if regularizer.needs_start and not any(starts):
         raise ValueError(
             f"config.regularization.{name} compares with the network that a run starts from; name "
-            "its row by config.init_from.method, such as 'source_only', or its folder by "
-            "config.init_from.run"
+            "its row by config.init_from.method, such as 'source_only', its folder by "
+            "config.init_from.run, or a file by config.init_from.weights"
         )
     if regularizer.needs_head and not re.fullmatch(options["include"], _OF_HEAD):
         raise ValueError(

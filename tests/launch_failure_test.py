@@ -19,6 +19,8 @@ from common.experiment.run import train_alone
 from configs import base
 from tests.tiny_run import make_method, tiny
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 ROOT = Path(__file__).parents[1]
 TINY = str(ROOT / "tests" / "config" / "tiny_digits.py")
 VERBS = ("train", "sweep", "report", "list")

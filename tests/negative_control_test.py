@@ -28,8 +28,8 @@ KEY = jax.random.key(3)
 STRENGTH = "alignment.domain_adversarial.strength"
 
 
-def gradients(strength):
-    """Gradients of the whole loss at the end of the ramp, and of the domain loss by itself."""
+def gradients(*strengths):
+    """By strength, gradients of the whole loss at the end of the ramp, and of the domain loss."""
     config = tiny.make_config("dann")
     method = tiny.MAKERS["dann"](config, tiny.NUM_CLASSES)
     draw = np.random.default_rng(0)
@@ -39,14 +39,13 @@ def gradients(strength):
         "target": {"image": images["t"] + 1},
     }
     batch = jax.tree.map(jnp.asarray, batch)
-    hparams = tiny.make_hparams(config) | {STRENGTH: np.float32(strength)}
-    hparams = {name: jnp.asarray(value) for name, value in hparams.items()}
+    hparams = {name: jnp.asarray(value) for name, value in tiny.make_hparams(config).items()}
     variables = jax.jit(method.init)(KEY, batch)
 
-    def total(params):
-        own = {**variables, "params": params}
+    def total(params, strength):
+        own, given = {**variables, "params": params}, {**hparams, STRENGTH: strength}
         loss = method.phases[0].loss
-        return loss(own, batch, key=KEY, progress=1.0, hparams=hparams)[0]
+        return loss(own, batch, key=KEY, progress=1.0, hparams=given)[0]
 
     def domain_loss(params):
         features = [
@@ -58,8 +57,11 @@ def gradients(strength):
         signs = jnp.asarray([1.0] * 8 + [0.0] * 8)
         return optax.sigmoid_binary_cross_entropy(jnp.asarray(logits), signs).mean()
 
-    params = variables["params"]
-    return jax.jit(lambda params: (jax.grad(total)(params), jax.grad(domain_loss)(params)))(params)
+    @jax.jit
+    def both(params, strength):
+        return jax.grad(total)(params, strength), jax.grad(domain_loss)(params)
+
+    return [both(variables["params"], jnp.float32(strength)) for strength in strengths]
 
 
 def flat(tree):
@@ -68,10 +70,10 @@ def flat(tree):
 
 def check_reversal():
     """The domain loss reaches the extractor times minus the strength."""
-    still, plain = gradients(0.0)
+    strengths = (0.5, 2.0)
+    (still, plain), *others = gradients(0.0, *strengths)
     ramp = float(jnp.tanh(5.0))
-    for strength in (0.5, 2.0):
-        moved, _ = gradients(strength)
+    for strength, (moved, _) in zip(strengths, others, strict=True):
         arrived = flat(moved["feature_extractor"]) - flat(still["feature_extractor"])
         expected = -strength * ramp * flat(plain["feature_extractor"])
         np.testing.assert_allclose(arrived, expected, 1e-3, 1e-6)
@@ -79,7 +81,7 @@ def check_reversal():
 
 def check_discriminator_rate():
     """The discriminator learns at full weight, whatever the strength."""
-    one, other = (gradients(strength)[0]["domain_discriminator"] for strength in (0.1, 1.0))
+    one, other = (moved["domain_discriminator"] for moved, _ in gradients(0.1, 1.0))
     np.testing.assert_array_equal(flat(one), flat(other))
 
 

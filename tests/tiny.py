@@ -41,11 +41,12 @@ class Run(NamedTuple):
 @contextmanager
 def quick_compilation() -> Iterator[None]:
     """Compiles with few optimizations; not for comparisons of two programs bit by bit."""
+    before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
     try:
         yield
     finally:
-        jax.config.update("jax_disable_most_optimizations", False)
+        jax.config.update("jax_disable_most_optimizations", before)
 
 
 def make_config(

@@ -11,12 +11,16 @@ import numpy as np
 from jaxtyping import Num, Shaped
 
 from common.data.example import Examples
+from common.data.value import read_pixels, read_values
 from common.data.vector import SPLITS, number_classes, number_rows, smallest_type
 from common.legal import suggest
+from common.task_kind import OF_CLASSES
 
 
 def read_npz(
-    path: str, adapt: Callable[[Num[np.ndarray, "height width channel"]], np.ndarray] | None = None
+    path: str,
+    adapt: Callable[[Num[np.ndarray, "height width channel"]], np.ndarray] | None = None,
+    kind: str = "multi_class",
 ) -> Examples:
     """Reads a domain from an npz file, as `numpy.savez` writes it.
 
@@ -27,7 +31,10 @@ def read_npz(
             has none; or whole numbers, which without an array `classes` are names too. With
             `classes`, the names, whole numbers count them from 0, and -1 stands for no label.
             Features with four axes are pictures, of type uint8 with channels last.
+            Where labels are no classes, they are as `read_values` or `read_pixels` says, and
+            `classes` names them.
         adapt: From a picture to the picture that the run asks for; None leaves pictures as stored.
+        kind: One of `KINDS`.
 
     Returns:
         The examples. Without `classes`, classes are in the order of the numbers or of the text.
@@ -49,7 +56,16 @@ def read_npz(
                 f"{_name(parts[0], 'features')} of {shapes[parts[0]]}; they must be the same"
             )
     counts = {part: len(own) for part, own in stored.items()}
-    numbers, classes = _read_labels(arrays, counts, place)
+    if kind in OF_CLASSES:
+        labels, classes = _read_labels(arrays, counts, place)
+    else:
+        given = {part: arrays.get(_name(part, "labels")) for part in counts}
+        names = _read_classes(arrays.get("classes"), place)
+        if kind == "segmentation":
+            sizes = next(iter(stored.values())).shape[1:3]
+            labels, classes = read_pixels(given, counts, sizes, names, place)
+        else:
+            labels, classes = read_values(given, counts, names, place, kind)
     images = np.concatenate(list(stored.values()))
     maximum = 1.0
     if images.ndim == 4:
@@ -57,9 +73,7 @@ def read_npz(
         images = np.stack([adapt(picture) for picture in images]) if adapt else images
     else:
         images = images.astype(smallest_type(list(stored.values()), str(place)))
-    return Examples(
-        images, numbers, classes, maximum, None if "" in counts else number_rows(counts)
-    )
+    return Examples(images, labels, classes, maximum, None if "" in counts else number_rows(counts))
 
 
 def _load_arrays(place: Path) -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, Num
 
+from common.data.fold import held_out_turns
 from common.data.labelled import LABELLED_BATCH
 from common.legal import check_count, check_keys
 from common.method import fold_in_name
@@ -56,6 +57,8 @@ def balanced_classes(config: Mapping[str, Any], sizes: Mapping[str, int]) -> dic
         Number of classes by domain: of labelled target examples under `target_labels_per_class`.
     """
     each = config.get("target_labels_per_class", 0)
+    if each and config.get("fold") is not None:
+        each -= held_out_turns(each, config["folds"])
     return {domain: size // each for domain, size in sizes.items() if each and domain in BALANCED}
 
 

@@ -40,7 +40,7 @@ def _read_npz(place: str, options: Options) -> Examples:
     from common.data.npz import read_npz
 
     form = _form(options)
-    return read_npz(place, lambda picture: adapt(picture, form))
+    return read_npz(place, lambda picture: adapt(picture, form), options["kind"])
 
 
 # What stands before the colon of a domain's name.
@@ -111,6 +111,7 @@ def options_of(config: Mapping[str, Any], role: str) -> dict[str, Any]:
     check_name("config.data.fit", data["fit"], FITS)
     options = {key: data[key] for key in ("size", "fit", "channels", "skip_bad", "num_features")}
     parts = dict(data[f"{role}_splits"])
+    options |= {"kind": config["task"]["kind"]}
     return {**options, "parts": parts, "data_dir": config["runtime"]["data_dir"]}
 
 

@@ -21,11 +21,13 @@ from common.data.arrangement import (
 )
 from common.data.data_folder import find_prepared
 from common.data.domain import DOMAINS, Domain, load_examples, split_drawn
-from common.data.example import Examples
+from common.data.example import Examples, is_labelled
+from common.data.fold import hold_out, role_of_folds
 from common.data.labelled import draw_labelled
 from common.data.part import NONE
 from common.data.pool import list_sources, pool
 from common.legal import suggest
+from common.task_kind import OF_CLASSES, check_heads
 
 Config = Mapping[str, Any]
 Rows = Int[np.ndarray, "row"]
@@ -46,7 +48,8 @@ def load_task(config: Config) -> dict[str, Domain]:
     Returns:
         `source` and `target`. With `config.data.transductive` the target's test pictures are
         trained on too. With `config.data.target_labels_per_class` a target whose labels are trained
-        on has the split `labelled`, which is part of `train`.
+        on has the split `labelled`, which is part of `train`. With `config.data.fold` the labelled
+        role has the split `held_out`.
 
     Raises:
         ValueError: Files that are missing or broken, keys that would be ignored, an empty split,
@@ -66,6 +69,8 @@ def load_task(config: Config) -> dict[str, Domain]:
     read_target = _read(config, "target", config["target"])
     if data["disjoint_halves"]:
         _check_halves(config, names)
+    if config["task"]["kind"] not in OF_CLASSES:
+        return _load_values(config, sources, read_sources, read_target)
     check_renaming(data["rename_classes"], [*read_sources, read_target])
     renamed, wanted = data["rename_classes"], data["classes"]
     arranged = [arrange(own, renamed, wanted, must_have=wanted) for own in read_sources]
@@ -84,17 +89,15 @@ def load_task(config: Config) -> dict[str, Domain]:
     source = pooled.examples
     shown = arrange(read_target, renamed, ())
     check_classes(config, source, shown)
+    if config["task"]["kind"] == "binary" and len(source.classes) != 2:
+        raise ValueError(
+            f"config.task.kind is 'binary', and config.source {config['source']!r} gives the task "
+            f"{len(source.classes)} classes; name two by config.data.classes"
+        )
     check_target_classes(config, source, shown)
     kept = data["target_classes"]
     target = arrange(read_target, renamed, source.classes, kept=kept)
-    shapes = [examples.images.shape[1:] for examples in (source, target)]
-    if shapes[0] != shapes[1]:
-        raise ValueError(
-            f"config.source is {config['source']!r} with examples of shape {shapes[0]}, "
-            f"config.target {config['target']!r} with {shapes[1]}; they must be the same "
-            "(config.data.size and config.data.channels bring pictures from files to one shape, "
-            "config.data.num_features vectors)"
-        )
+    _check_shapes(config, source, target)
     target_splits = _split(config, "target", config["target"], target)
     task = {"source": pooled, "target": Domain(config["target"], target, target_splits)}
     _check_labels(config, task)
@@ -109,15 +112,86 @@ def load_task(config: Config) -> dict[str, Domain]:
     if has_labels and data["target_labels_per_class"]:
         named = [name for name in kept or target.classes if name in shown.classes]
         splits["labelled"] = draw_labelled(config, target, splits["train"], named)
+    role = role_of_folds(config)
+    if role == "target":
+        splits = hold_out(config, splits, role)
     if data["transductive"]:
         splits["train"] = np.sort(np.concatenate([splits["train"], splits["test"]]))
     chosen = lost_rows(read_target, target, trained)
+    if role == "source":
+        if pooled.origin is not None:
+            raise ValueError(
+                "config.data.fold holds examples of one source out, and config.source is "
+                f"{config['source']!r}; cross-validate with one source"
+            )
+        task["source"] = pooled._replace(splits=hold_out(config, pooled.splits, role))
     return {**task, "target": Domain(config["target"], target, splits, chosen)}
+
+
+def _load_values(
+    config: Config, sources: Sequence[str], read_sources: Sequence[Examples], target: Examples
+) -> dict[str, Domain]:
+    """Puts together a task whose labels are several of an example, or values."""
+    first = read_sources[0]
+    if not first.classes:
+        raise ValueError(
+            f"config.source is {config['source']!r}, which has no labels; a source needs them"
+        )
+    named = dict(zip(sources, read_sources, strict=True)) | {config["target"]: target}
+    for name, own in named.items():
+        if own.classes and own.classes != first.classes:
+            raise ValueError(
+                f"config.source {sources[0]!r} has the labels {list_names(first.classes)}, "
+                f"{name!r} {list_names(own.classes)}; they must be the same in the same order"
+            )
+    if config["task"]["kind"] == "multi_task":
+        for own in named.values():
+            check_heads(config["task"], own.labels, own.classes)
+    if not target.classes:
+        if config["task"]["kind"] != "segmentation":
+            unknown = np.full((len(target.labels), len(first.classes)), np.nan, np.float32)
+            target = target._replace(labels=unknown)
+    pooled = pool(
+        config["source"],
+        [
+            Domain(name, own, _split(config, "source", name, own))
+            for name, own in zip(sources, read_sources, strict=True)
+        ],
+    )
+    _check_shapes(config, pooled.examples, target)
+    splits = dict(_split(config, "target", config["target"], target))
+    task = {"source": pooled, "target": Domain(config["target"], target, splits)}
+    _check_missing(config, task)
+    if config["data"]["transductive"]:
+        if "target_labelled" in config["domains"]:
+            raise ValueError(
+                "config.data.transductive with the domain target_labelled would train on test "
+                "labels; set it to False"
+            )
+        splits["train"] = np.sort(np.concatenate([splits["train"], splits["test"]]))
+    return task
+
+
+def _check_shapes(config: Config, source: Examples, target: Examples) -> None:
+    """Refuses domains whose examples differ in shape."""
+    shapes = [examples.images.shape[1:] for examples in (source, target)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"config.source is {config['source']!r} with examples of shape {shapes[0]}, "
+            f"config.target {config['target']!r} with {shapes[1]}; they must be the same "
+            "(config.data.size and config.data.channels bring pictures from files to one shape, "
+            "config.data.num_features vectors)"
+        )
 
 
 def _read(config: Config, role: str, name: str) -> Examples:
     """Reads or draws one domain of a task."""
-    key = f"config.{role}"
+    key, kind = f"config.{role}", config["task"]["kind"]
+    if kind not in OF_CLASSES and not name.startswith("npz:"):
+        raise ValueError(
+            f"{key} is {name!r}, whose labels are classes, and config.task.kind is {kind!r}; name "
+            "an npz:... domain with such labels"
+        )
     if not reader.is_read(name):
         if name not in DOMAINS:
             raise ValueError(
@@ -132,18 +206,8 @@ def _read(config: Config, role: str, name: str) -> Examples:
 
 
 def _check_labels(config: Config, task: Mapping[str, Domain]) -> None:
-    """Refuses labels that are missing where they are trained on or chosen by."""
-    needed = [("source", part) for part in ("train", "val")]
-    if "target_labelled" in config["domains"] and not config["data"]["target_labels_per_class"]:
-        needed.append(("target", "train"))
-    for role, part in needed:
-        domain = task[role]
-        count = int((domain.examples.labels[domain.splits[part]] < 0).sum())
-        if count:
-            raise ValueError(
-                f"config.{role} is {domain.name!r}, of whose {len(domain.splits[part])} examples "
-                f"in the split {part} {count} have no label; this run needs them"
-            )
+    """Refuses labels that are missing, and classes that no training example shows."""
+    _check_missing(config, task)
     source = task["source"]
     shown = source.examples.labels[source.splits["train"]]
     counts = np.bincount(shown, minlength=len(source.examples.classes))
@@ -154,6 +218,21 @@ def _check_labels(config: Config, task: Mapping[str, Domain]) -> None:
             f"{list_names(missing)}; a class without one cannot be learnt: leave it out by "
             "config.data.classes, or give the training split more examples"
         )
+
+
+def _check_missing(config: Config, task: Mapping[str, Domain]) -> None:
+    """Refuses labels that are missing where they are trained on or chosen by."""
+    needed = [("source", part) for part in ("train", "val")]
+    if "target_labelled" in config["domains"] and not config["data"]["target_labels_per_class"]:
+        needed.append(("target", "train"))
+    for role, part in needed:
+        domain = task[role]
+        count = int((~is_labelled(domain.examples.labels[domain.splits[part]])).sum())
+        if count:
+            raise ValueError(
+                f"config.{role} is {domain.name!r}, of whose {len(domain.splits[part])} examples "
+                f"in the split {part} {count} have no label; this run needs them"
+            )
 
 
 def _check_halves(config: Config, names: Mapping[str, Sequence[str]]) -> None:

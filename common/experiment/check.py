@@ -23,10 +23,12 @@ from common.experiment.selection import RULES
 from common.legal import check_count, check_name, check_number
 from common.method import LABELLED, UNLABELLED, Method
 from common.models.network import OF_PICTURES
+from common.task_kind import OF_CLASSES
 from common.training import parallel
 from common.training.batch import ROLE_OF_DOMAIN, make_assemble, training_split
 from common.training.hparam import flatten
 from common.training.optimizer import make_optimizer
+from common.training.task_loss import check_task
 
 Config = Mapping[str, Any]
 MakeMethod = Callable[[Config, int], Method]
@@ -38,7 +40,8 @@ LEAST = {
     **{"runtime.evaluation_batch_size": 1, "runtime.devices": 0, "runtime.stream_threads": 1},
     **{"runtime.resident_bytes": 0, "runtime.stream_bytes": 1},
     **{"data.size": 0, "data.channels": 0, "data.num_features": 0},
-    **{"data.target_labels_per_class": 0, "evaluation.patience": 0},
+    **{"data.target_labels_per_class": 0, "data.folds": 0},
+    **{"evaluation.patience": 0},
 }
 NOT_NEGATIVE = (
     *("learning_rate", "epsilon", "weight_decay", "gamma", "power", "clip_norm", "max_norm"),
@@ -57,6 +60,9 @@ KINDS: dict[type, tuple[tuple[type, ...], str]] = {
     type(None): ((int, type(None)), "a whole number or None"),
 }
 CHANNELS = (0, 1, 3)
+# What chooses or counts by class, in config.data and in config.evaluation.
+NEED_CLASSES = ("classes", "target_classes", "rename_classes", "target_labels_per_class", "folds")
+SCORES_OF_CLASSES = ("reverse_validation", "retrained_head")
 GROUP = ("pattern", "learning_rate_factor")
 
 
@@ -180,6 +186,8 @@ def check_values(config: Config) -> None:
         if list(config["domains"]).count(domain) > 1:
             raise ValueError(f"config.domains names {domain!r} twice; name each domain once")
     check_name("config.data.center", flat["data.center"], CENTERS)
+    check_task(config["task"])
+    _check_kind(config)
     if flat.get("model.options.input_statistics", "none") != "none":
         for key in ("center", "scaling"):
             if flat[f"data.{key}"] != "none":
@@ -203,6 +211,30 @@ def check_values(config: Config) -> None:
         raise ValueError(
             f"config.init_from.include: {pattern!r} is no regular expression: {error}"
         ) from None
+
+
+def _check_kind(config: Config) -> None:
+    """Refuses what works on classes where the task has none."""
+    kind, data, evaluation = config["task"]["kind"], config["data"], config["evaluation"]
+    asked = {
+        "objective.label_smoothing": config["objective"]["label_smoothing"],
+        **{f"data.{name}": data[name] for name in NEED_CLASSES},
+        **{f"evaluation.{name}": evaluation[name] for name in SCORES_OF_CLASSES},
+    }
+    for key, value in asked.items() if kind not in OF_CLASSES else ():
+        if value:
+            raise ValueError(
+                f"config.task.kind is {kind!r}, whose labels are no classes, and config.{key}, "
+                f"which is about classes, is {value!r}: leave it as it is in configs/base.py"
+            )
+
+    moving = {f"data.{name}": data[name] for name in ("size", "augment", "strong_augment")}
+    for key, value in moving.items() if kind == "segmentation" else ():
+        if value:
+            raise ValueError(
+                f"config.task.kind is 'segmentation', and config.{key} is {value!r}, which would "
+                "move pixels away from their labels: leave it empty"
+            )
 
 
 def _check_files(data: Config) -> None:
@@ -242,5 +274,11 @@ def _shapes_of(method: Method, config: Config, task: Mapping[str, Domain]) -> An
         shape = task[ROLE_OF_DOMAIN[domain]].examples.images.shape[1:]
         image = jax.ShapeDtypeStruct((count, *shape), jnp.float32)
         number = jax.ShapeDtypeStruct((count,), jnp.int32)
-        batch[domain] = {field: image if "image" in field else number for field in fields}
+        labels = task[ROLE_OF_DOMAIN[domain]].examples.labels
+        kind = jnp.float32 if labels.dtype.kind == "f" else jnp.int32
+        label = jax.ShapeDtypeStruct((count, *labels.shape[1:]), kind)
+        batch[domain] = {
+            field: image if "image" in field else label if field == "label" else number
+            for field in fields
+        }
     return jax.eval_shape(method.init, jax.random.key(0), batch)["params"]

@@ -95,6 +95,7 @@ def _leave_out_unused_labels(config: Any, defaults: Any) -> None:
     if "target_labelled" not in config.domains:
         key = "target_labels_per_class"
         config.data[key] = defaults.data[key]
+        config.data.folds, config.data.fold = defaults.data.folds, None
         if "target_labelled" in config.data.batch_sizes:
             del config.data.batch_sizes["target_labelled"]
 
@@ -125,9 +126,15 @@ def _override(config: Any, overrides: Mapping[str, Any]) -> None:
         if path.split(".")[0] in NOT_OVERRIDDEN:
             raise ValueError(f"{name}, which is the same for both runs; leave it out")
         try:
+            *above, last = path.split(".")
+            place = config
+            for part in above:
+                # Groups and terms that the child lacks; keys that no config has are refused later.
+                if part not in place:
+                    place[part] = ConfigDict()
+                place = place[part]
             if isinstance(value, Mapping):
-                above, _, last = path.rpartition(".")
-                (config[above] if above else config)[last] = ConfigDict()
+                place[last] = ConfigDict()
             else:
                 config.update_from_flattened_dict({path: value})
         except (AttributeError, KeyError, TypeError) as error:

@@ -18,6 +18,7 @@ from common.experiment.reporting.drawing import save_figures
 from common.experiment.reporting.figure_style import colors_of
 from common.experiment.reporting.grouping import group_by_task, method_of, rows_of
 from common.experiment.reporting.markdown import write_markdown
+from common.experiment.reporting.metric_table import COLUMNS, csv_cells
 from common.experiment.reporting.run_record import ACCURACY, Run, read_object, read_runs
 from common.experiment.reporting.summary import summarize
 from common.experiment.reporting.table import format_table
@@ -141,16 +142,18 @@ def _csv(runs: Sequence[Run]) -> str:
     table: list[Sequence[Any]] = [
         (
             *("experiment", "task", "method", "row", "seed", "selection", "step"),
-            *("target_test_accuracy", "source_val_accuracy", "run"),
+            *("target_test_accuracy", "source_val_accuracy", "run", *COLUMNS),
         )
     ]
-    for (experiment, task), group in group_by_task(runs).items():
+    groups = [*group_by_task(runs).items(), *group_by_task(runs, "measured").items()]
+    for (experiment, task), group in groups:
         for name, members in rows_of(group)[0].items():
             for seed, run in members.items():
                 for selection, chosen in run.result["selections"].items():
                     line = [experiment, task, method_of(name), name, seed, selection]
-                    line += [chosen.get("step"), chosen[ACCURACY]]
-                    table.append([*line, chosen.get("source_val_accuracy"), run.name])
+                    line += [chosen.get("step"), chosen.get(ACCURACY)]
+                    line += [chosen.get("source_val_accuracy"), run.name]
+                    table.append([*line, *csv_cells(chosen)])
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([map(_csv_cell, line) for line in table])
     return text.getvalue()

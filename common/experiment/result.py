@@ -9,11 +9,15 @@ import jax
 import numpy as np
 
 from common.data.domain import Domain
+from common.data.example import is_labelled
 from common.data.overlap import count_shared
+from common.evaluation.task_metric import TaskMetric, make_task_metric
 from common.experiment import checkpoint, folder, resume, selection
+from common.experiment.final_metric import final_metrics
 from common.experiment.outcome import writing
 from common.experiment.retrained_head import head_inputs, retrain_head
 from common.method import LABELLED, Method, Outputs
+from common.task_kind import OF_CLASSES
 from common.training.batch import ROLE_OF_DOMAIN, training_split
 from common.training.optimizer import paths_of
 from common.training.population import Program
@@ -36,7 +40,7 @@ def evaluated(records: Records) -> list[Mapping[str, Any]]:
     Returns:
         Some of them, in the same order.
     """
-    return [record for record in records if "source_val/accuracy" in record]
+    return [record for record in records if "source_val/loss" in record]
 
 
 def write_results(
@@ -71,7 +75,11 @@ def write_results(
     }
     config, task = configs[0], tasks[0]
     shape = task["source"].examples.images.shape[1:]
-    grid = _predict_plane(tasks, program, state, tables) if shape == (2,) else None
+    kind = config["task"]["kind"]
+    metric, grid = make_task_metric(config["task"]), None
+    if shape == (2,) and kind in OF_CLASSES:
+        grid = _predict_plane(tasks, program, state, tables)
+    metrics = final_metrics(metric, tasks, members, program, state, tables)
     seen = {ROLE_OF_DOMAIN[domain] for domain in method.needs}
     shared = {
         "experiment": config["experiment"],
@@ -79,6 +87,7 @@ def write_results(
         "source": config["source"],
         "target": config["target"],
         "status": "done",
+        "primary_metric": {"name": metric.primary, "higher_is_better": metric.higher_is_better},
         "sees_target_pictures": "target" in seen,
         "target_test_seen": "target" in seen and config["data"]["transductive"],
         "classes": task["source"].examples.classes,
@@ -97,7 +106,7 @@ def write_results(
             (path / "result.json").unlink(missing_ok=True)
         kept = {rule: choice["variables"] for rule, choice in alone.best.items()}
         checkpoint.save_run(path, {"last": evaluated_variables, **kept})
-        _write_outputs(path, member, tasks[member], outputs, grid)
+        _write_outputs(path, member, tasks[member], metric, outputs, grid)
         params = {
             name: np.asarray(leaf) for name, leaf in paths_of(evaluated_variables["params"]).items()
         }
@@ -128,10 +137,14 @@ def write_results(
             "target_chosen_by_label": tasks[member]["target"].chosen_by_label,
             "target_test_shared_with": count_shared(tasks[member]),
             "warnings": resume.warnings_of(folder.read_json(path / "config.json")["starts"]),
-            "selections": _select(history[member], len(tasks[member]["source"].splits["val"])),
+            "selections": _select(
+                history[member], len(tasks[member]["source"].splits["val"]), metric
+            ),
         }
         if own["init_from"].get("weights"):
             result["weights"] = {key: own["init_from"][key] for key in ("weights", "sha256")}
+        for rule, chosen in result["selections"].items():
+            chosen |= metrics[member].get(rule, {})
         if own["evaluation"]["retrained_head"] and set(LABELLED) & set(own["domains"]):
             result["selections"]["retrained_head"] = {
                 "step": int(alone.step),
@@ -151,7 +164,7 @@ def _count_seen_labels(method: Method, target: Domain) -> int:
 
 
 def _count_labels(domain: Domain, split: str) -> int:
-    return int((domain.examples.labels[domain.splits[split]] >= 0).sum())
+    return int(is_labelled(domain.examples.labels[domain.splits[split]]).sum())
 
 
 def _retrain_head(
@@ -188,14 +201,15 @@ def _retrain_head(
     return retrain_head(inputs, labels, len(classes), config["seed"])
 
 
-def _select(records: Records, num_source_val: int) -> dict[str, Any]:
+def _select(records: Records, num_source_val: int, metric: TaskMetric) -> dict[str, Any]:
     """Returns what each rule chose, with what was measured there."""
     candidates = evaluated(records)
-    chosen = selection.choose(candidates, num_source_val=num_source_val)
+    primary = selection.Primary(metric.primary, metric.higher_is_better)
+    chosen = selection.choose(candidates, num_source_val=num_source_val, primary=primary)
     return {
         rule: {
             "step": candidates[index]["step"],
-            "source_val_accuracy": candidates[index]["source_val/accuracy"],
+            f"source_val_{primary.name}": candidates[index][f"source_val/{primary.name}"],
         }
         | {
             name: value
@@ -226,6 +240,7 @@ def _write_outputs(
     path: Any,
     member: int,
     task: Mapping[str, Domain],
+    metric: TaskMetric,
     outputs: Mapping[str, Outputs],
     grid: tuple[np.ndarray, np.ndarray] | None,
 ) -> None:
@@ -237,7 +252,9 @@ def _write_outputs(
         label = "source_val/label" if role == "source" else "oracle/target_test_label"
         arrays |= {
             f"{role}_{split}/features": outputs[role].features[member, :count],
-            f"{role}_{split}/prediction": outputs[role].logits[member, :count].argmax(-1),
+            f"{role}_{split}/prediction": metric.predict(
+                np.asarray(outputs[role].logits[member, :count])
+            ),
             f"{role}_{split}/image": examples.images[rows],
             label: examples.labels[rows],
         }

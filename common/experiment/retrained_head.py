@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from common.evaluation.metric import classification_metrics
+from common.evaluation.metric import classification_metrics, count_predictions
 from common.experiment.selection import ORACLE
 from common.models.mlp import ACTIVATIONS
 
@@ -85,7 +85,7 @@ def retrain_head(
     if not known.any():
         return scored
     predicted = search.predict(inputs["test"][known])
-    confusion = np.zeros((num_classes, num_classes), np.int64)
-    np.add.at(confusion, (labels["test"][known], predicted), 1)
-    metrics = classification_metrics(confusion)
+    metrics = classification_metrics(
+        count_predictions(predicted, labels["test"][known], num_classes)
+    )
     return scored | {f"{ORACLE}target_test_{name}": value for name, value in metrics.items()}

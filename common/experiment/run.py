@@ -14,12 +14,15 @@ import jax
 import numpy as np
 
 from common.data.domain import Domain
+from common.data.fold import role_of_folds
 from common.data.pipeline import batch_sizes_of
 from common.data.stream import Stream
 from common.data.table import is_streamed, make_tables
 from common.data.task import load_task
+from common.evaluation.task_metric import TaskMetric, make_task_metric
 from common.experiment import checkpoint, folder, lock, resume, selection, writer
 from common.experiment.check import MakeMethod, check_population
+from common.experiment.cross_validation import held_out_accuracy
 from common.experiment.outcome import RunFailed, Stopped, StopRequest, refusing, writing
 from common.experiment.parent import take_over_parents
 from common.experiment.result import evaluated, write_results
@@ -121,6 +124,8 @@ def _train(
     start = max((record["start"] + 1 for records in times for record in records), default=0)
 
     num_source_val = len(tasks[0]["source"].splits["val"])
+    metric = make_task_metric(config["task"])
+    primary = selection.Primary(metric.primary, metric.higher_is_better)
     failures: dict[int, int] = {}
     for member, step in enumerate(np.asarray(state.health)):
         if step != HEALTHY:
@@ -131,7 +136,11 @@ def _train(
         patience, rule = config["evaluation"]["patience"], config["evaluation"]["stop_by"]
         found = [
             selection.has_stopped(
-                evaluated(records), rule=rule, patience=patience, num_source_val=num_source_val
+                evaluated(records),
+                rule=rule,
+                patience=patience,
+                num_source_val=num_source_val,
+                primary=primary,
             )
             for records in history
         ]
@@ -150,9 +159,11 @@ def _train(
                 for rule in rules:
                     taken[rule].append(False)
                 continue
-            record = writer.make_record(step, config["num_steps"], train, evaluation, member)
+            record = writer.make_record(
+                step, config["num_steps"], train, evaluation, member, metric
+            )
             seen = [*evaluated(records), record]
-            chosen = selection.choose(seen, num_source_val=num_source_val)
+            chosen = selection.choose(seen, num_source_val=num_source_val, primary=primary)
             for rule in rules:
                 taken[rule].append(chosen[rule] == len(seen) - 1)
         return {rule: np.asarray(values) for rule, values in taken.items()}
@@ -183,7 +194,8 @@ def _train(
                 _write_failure(own, failures[member])
                 continue
             record = writer.make_record(
-                boundary.step, config["num_steps"], boundary.train, boundary.evaluation, member
+                *(boundary.step, config["num_steps"], boundary.train, boundary.evaluation),
+                *(member, metric),
             )
             history[member].append(record)
             folder.append_records(own / "metrics.jsonl", [record])
@@ -198,7 +210,7 @@ def _train(
         }
         writer.append_times(folders, elapsed)
         if config["runtime"]["progress"]:
-            show(boundary.step, _progress_text(boundary.evaluation))
+            show(boundary.step, _progress_text(boundary.evaluation, metric))
         every = config["runtime"]["checkpoint_every"]
         ended = boundary.step == config["num_steps"] or stopped().all()
         if ended or request or boundary.step // every > last_saved // every:
@@ -224,6 +236,8 @@ def _train(
         scores["score/reverse_validation"] = reverse_accuracy(
             *(config, method, program, state, tables, request), stream=stream, placement=placement
         )
+    if role_of_folds(config):
+        scores["score/cross_validation"] = held_out_accuracy(program, config, state, tables)
     finished = [member for member in range(len(configs)) if member not in failures]
     if finished:
         write_results(
@@ -273,13 +287,15 @@ def _make_tables(
     return placed, stream
 
 
-def _progress_text(evaluation: Mapping[str, Any] | None) -> str:
-    """Tells the mean source accuracy; target accuracy is for the report."""
+def _progress_text(evaluation: Mapping[str, Any] | None, metric: TaskMetric) -> str:
+    """Tells the mean of the source's primary metric; the target's is for the report."""
     if evaluation is None:
         return ""
-    confusion = evaluation["source_val"]["confusion"]
-    accuracy = np.trace(confusion, axis1=1, axis2=2) / confusion.sum((1, 2))
-    return f"source_val accuracy {accuracy.mean():.3f}"
+    sums = {name: np.asarray(own) for name, own in evaluation["source_val"].items()}
+    members = range(len(sums["loss"]))
+    found = [metric.derive({name: own[m] for name, own in sums.items()}) for m in members]
+    mean = np.mean([own[metric.primary] for own in found])
+    return f"source_val {metric.primary} {mean:.3f}"
 
 
 def _reason(step: int) -> str:

@@ -8,11 +8,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 ORACLE = "oracle/"
 
 Record = Mapping[str, Any]
+
+
+class Primary(NamedTuple):
+    """The metric that counts.
+
+    Attributes:
+        name: Its name.
+        higher_is_better: Its direction.
+    """
+
+    name: str
+    higher_is_better: bool
+
+
+ACCURACY = Primary("accuracy", True)
 
 
 def _is_finite(value: Any) -> bool:
@@ -24,57 +39,73 @@ def _is_healthy(record: Record) -> bool:
     return _is_finite(record.get("train/loss", 0.0))
 
 
-def last(records: Sequence[Record], *, num_source_val: int) -> int | None:
+def last(
+    records: Sequence[Record], *, num_source_val: int, primary: Primary = ACCURACY
+) -> int | None:
     """Takes the last evaluation: the rule fixed before any result was seen.
 
     Args:
         records: Evaluation records in the order of their steps, without oracle keys.
         num_source_val: Size of the source's validation split; unused.
+        primary: Unused.
 
     Returns:
         The index of the chosen record, or None if no record has a finite training loss.
     """
-    del num_source_val
+    del num_source_val, primary
     healthy = [index for index, record in enumerate(records) if _is_healthy(record)]
     return healthy[-1] if healthy else None
 
 
-def source_val(records: Sequence[Record], *, num_source_val: int) -> int | None:
-    """Takes the highest accuracy on the source's validation split.
+def source_val(
+    records: Sequence[Record], *, num_source_val: int, primary: Primary = ACCURACY
+) -> int | None:
+    """Takes the best primary metric on the source's validation split, such as the accuracy.
 
     Source accuracy is near its maximum long before the adaptation is done. Whatever lies within
     one standard error of the maximum counts as equal, and the latest of the equal ones is taken.
+    Other metrics have no such simple standard error: of them, the best itself is taken.
 
     Args:
         records: Evaluation records in the order of their steps, without oracle keys.
         num_source_val: Size of the source's validation split.
+        primary: The metric.
 
     Returns:
-        The index of the chosen record, or None if none has a finite training loss and accuracy.
+        The index of the chosen record, or None if none has a finite training loss and metric.
     """
-    accuracy = {
-        index: record["source_val/accuracy"]
-        for index, record in enumerate(records)
-        if _is_healthy(record) and _is_finite(record["source_val/accuracy"])
-    }
-    if not accuracy:
+    values = _values(records, f"source_val/{primary.name}", primary)
+    if not values:
         return None
-    best = max(accuracy.values())
-    standard_error = math.sqrt(best * (1 - best) / num_source_val)
-    return max(index for index, value in accuracy.items() if value >= best - standard_error)
+    best = max(values.values())
+    margin = math.sqrt(best * (1 - best) / num_source_val) if primary == ACCURACY else 0.0
+    return max(index for index, value in values.items() if value >= best - margin)
 
 
-def information_maximization(records: Sequence[Record], *, num_source_val: int) -> int | None:
+def _values(records: Sequence[Record], key: str, primary: Primary) -> dict[int, float]:
+    """Returns the values of healthy records by index, turned so that more is better."""
+    sign = 1 if primary.higher_is_better else -1
+    return {
+        index: sign * record[key]
+        for index, record in enumerate(records)
+        if _is_healthy(record) and _is_finite(record.get(key))
+    }
+
+
+def information_maximization(
+    records: Sequence[Record], *, num_source_val: int, primary: Primary = ACCURACY
+) -> int | None:
     """Takes the highest information maximization on the target's validation pictures.
 
     Args:
         records: Evaluation records in the order of their steps, without oracle keys.
         num_source_val: Size of the source's validation split; unused.
+        primary: Unused.
 
     Returns:
         The index of the chosen record, the latest of equal ones, or None if there is none.
     """
-    del num_source_val
+    del num_source_val, primary
     score = {
         index: record["score/information_maximization"]
         for index, record in enumerate(records)
@@ -90,21 +121,18 @@ RULES: dict[str, Callable[..., int | None]] = {
 }
 
 
-def oracle_choice(records: Sequence[Record]) -> int | None:
-    """Takes the highest accuracy on the target's validation labels; for comparison only.
+def oracle_choice(records: Sequence[Record], primary: Primary = ACCURACY) -> int | None:
+    """Takes the best primary metric on the target's validation labels; for comparison only.
 
     Args:
         records: Whole evaluation records in the order of their steps.
+        primary: The metric.
 
     Returns:
         The index of the chosen record, the latest of equal ones, or None if there is none.
     """
-    accuracy = {
-        index: record["oracle/target_val_accuracy"]
-        for index, record in enumerate(records)
-        if _is_healthy(record) and _is_finite(record.get("oracle/target_val_accuracy"))
-    }
-    return max(accuracy, key=lambda index: (accuracy[index], index), default=None)
+    values = _values(records, f"{ORACLE}target_val_{primary.name}", primary)
+    return max(values, key=lambda index: (values[index], index), default=None)
 
 
 def visible(records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -122,23 +150,34 @@ def visible(records: Sequence[Record]) -> list[dict[str, Any]]:
     ]
 
 
-def choose(records: Sequence[Record], *, num_source_val: int) -> dict[str, int | None]:
+def choose(
+    records: Sequence[Record], *, num_source_val: int, primary: Primary = ACCURACY
+) -> dict[str, int | None]:
     """Applies every rule, and the oracle.
 
     Args:
         records: Whole evaluation records of one run, in the order of their steps.
         num_source_val: Size of the source's validation split.
+        primary: The metric that the rules and the oracle may read.
 
     Returns:
         By rule and under `oracle`, the index of the chosen record, or None where there is none.
     """
     stripped = visible(records)
-    chosen = {name: rule(stripped, num_source_val=num_source_val) for name, rule in RULES.items()}
-    return {**chosen, "oracle": oracle_choice(records)}
+    chosen = {
+        name: rule(stripped, num_source_val=num_source_val, primary=primary)
+        for name, rule in RULES.items()
+    }
+    return {**chosen, "oracle": oracle_choice(records, primary)}
 
 
 def has_stopped(
-    records: Sequence[Record], *, rule: str, patience: int, num_source_val: int
+    records: Sequence[Record],
+    *,
+    rule: str,
+    patience: int,
+    num_source_val: int,
+    primary: Primary = ACCURACY,
 ) -> bool:
     """Says whether a run stops early: the evaluation that a rule chooses has become too old.
 
@@ -150,11 +189,12 @@ def has_stopped(
         rule: A key of `RULES`.
         patience: Evaluations after the chosen one that a run may take; 0: it never stops.
         num_source_val: Size of the source's validation split.
+        primary: The metric that a run is judged by.
 
     Returns:
         True once the last `patience` evaluations were not chosen.
     """
     if not patience or len(records) <= patience:
         return False
-    chosen = RULES[rule](visible(records), num_source_val=num_source_val)
+    chosen = RULES[rule](visible(records), num_source_val=num_source_val, primary=primary)
     return chosen is not None and len(records) - 1 - chosen >= patience

@@ -19,7 +19,9 @@ from common.training.hparam import structure
 Config = Mapping[str, Any]
 
 
-def expand(file: str, config: Any, resolve: Callable[[Any], Sequence[Config]]) -> list[Config]:
+def expand(
+    file: str, config: Any, resolve: Callable[[Any], Sequence[Config]], folds: int = 0
+) -> list[Config]:
     """Lists the runs of a config file: those that its `sweep` adds, or its only one.
 
     A run that others start from stands there once, whether or not it is a row itself.
@@ -30,7 +32,8 @@ def expand(file: str, config: Any, resolve: Callable[[Any], Sequence[Config]]) -
         file: The config file, with `:argument` where there is one.
         config: Its config, for a file without `sweep`.
         resolve: Applies the command line's changes, which win over the grid's, and resolves;
-            gives the run, and before it the one that it starts from.
+            gives the run, and before it those that it starts from.
+        folds: Where not 0, each run is replaced by that many, each of which holds out a fold.
 
     Returns:
         Resolved configs, each once: the command line may make runs of the grid equal.
@@ -41,24 +44,37 @@ def expand(file: str, config: Any, resolve: Callable[[Any], Sequence[Config]]) -
     """
     path, _, argument = file.partition(":")
     module = config_file.load_module(path)
+    runs: list[Config] = []
+
+    def include(own: Any) -> None:
+        for fold in range(folds) if folds else (None,):
+            folded = own.copy_and_resolve_references()
+            folded.data.folds, folded.data.fold = folds, fold
+            runs.extend(resolve(folded if folds else own))
+
     if not hasattr(module, "sweep"):
-        return list(resolve(config))
+        include(config)
+        return _distinct(runs)
     takes_argument = len(inspect.signature(module.sweep).parameters) > 1
     if argument and not takes_argument:
         raise ValueError(
             f"{path} has a grid of its own: leave out ':{argument}', or train that run alone"
         )
-    runs: list[Config] = []
 
     def add(argument: str = "", changes: Mapping[str, Any] | None = None) -> None:
         own = module.get_config(argument)
         own.update_from_flattened_dict(changes or {})
-        runs.extend(resolve(own))
+        include(own)
 
     with config_file.blaming(path):
         module.sweep(add, *([argument] if takes_argument else []))
     if not runs:
         raise ValueError(f"the sweep of {path} adds no run")
+    return _distinct(runs)
+
+
+def _distinct(runs: Sequence[Config]) -> list[Config]:
+    """Keeps each run once: the command line may make runs of a grid equal."""
     return list({(folder.run_folder(run), folder.run_id(run)): run for run in runs}.values())
 
 

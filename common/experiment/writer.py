@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from common.evaluation.metric import classification_metrics
+from common.evaluation.task_metric import CLASSES, TaskMetric
 from common.experiment.folder import append_records, as_json
 from common.experiment.outcome import check_space, writing
 
@@ -21,6 +21,7 @@ def make_record(
     train: Mapping[str, np.ndarray],
     evaluation: Mapping[str, Any] | None,
     member: int,
+    metric: TaskMetric = CLASSES,
 ) -> dict[str, Any]:
     """Builds the record of one run at one boundary.
 
@@ -28,9 +29,10 @@ def make_record(
         step: Training steps taken.
         num_steps: Steps of the run.
         train: Training metrics, `[member]`.
-        evaluation: By split `confusion` and `loss`, with a leading axis of members, and under
-            `score` the label-free scores; or None.
+        evaluation: By split what `TaskMetric.summarize` returns, with a leading axis of members,
+            and under `score` the label-free scores; or None.
         member: Which run.
+        metric: Of the kind of task.
 
     Returns:
         Metrics by name. Whatever read a target label begins with `oracle/`; splits without a label
@@ -42,10 +44,10 @@ def make_record(
         if split == "score":
             record |= {f"score/{name}": float(score[member]) for name, score in values.items()}
             continue
-        if not values["confusion"][member].any():
+        metrics = metric.derive({name: own[member] for name, own in values.items()})
+        if not metrics:
             continue  # no example of the split has a label
         prefix = f"oracle/{split}_" if split.startswith("target") else f"{split}/"
-        metrics = classification_metrics(values["confusion"][member])
         metrics["loss"] = float(values["loss"][member])
         record |= {f"{prefix}{name}": value for name, value in metrics.items()}
     return as_json(record)

@@ -1,6 +1,12 @@
 """Dense networks: the hidden layers of a multi-layer perceptron, and the task head."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
 import flax.linen as nn
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from common.models.mode import Dropout, Mode, computation_type, name_layer, run_stage
@@ -87,6 +93,9 @@ class TaskHead(nn.Module):
 
     Attributes:
         num_classes: Number of logits.
+        single_unit: Whether the last layer has one unit, with value z, for two classes. The logits
+            are then 0 and z: their softmax is the sigmoid of z and its complement, their
+            cross-entropy the binary one, and whatever takes logits of classes takes these.
         hidden: Units of the hidden layers before the last one; none by default.
         activation: A key of `ACTIVATIONS`, after each hidden layer.
         kernel_init: A key of `KERNEL_INITIALIZERS`.
@@ -100,6 +109,7 @@ class TaskHead(nn.Module):
     kernel_init: str = "lecun_normal"
     dropout: float = 0.0
     dtype: str = "float32"
+    single_unit: bool = False
 
     @nn.compact
     def __call__(
@@ -123,6 +133,42 @@ class TaskHead(nn.Module):
             name="hidden",
         )(features, mode=mode)
         # The parameters are float32 at least, so that the product is too.
-        return nn.Dense(
-            self.num_classes, name="logits", kernel_init=KERNEL_INITIALIZERS[self.kernel_init]
+        logits = nn.Dense(
+            1 if self.single_unit else self.num_classes,
+            name="logits",
+            kernel_init=KERNEL_INITIALIZERS[self.kernel_init],
         )(value)
+        if not self.single_unit:
+            return logits
+        return jnp.concatenate([jnp.zeros_like(logits), logits], axis=-1)
+
+
+class MultiHead(nn.Module):
+    """Several task heads on the same features.
+
+    Attributes:
+        units: Name and number of outputs of each head.
+        options: Attributes of `TaskHead` that all of them have, each with layers of its own.
+    """
+
+    units: tuple[tuple[str, int], ...]
+    options: Mapping[str, Any]
+
+    @nn.compact
+    def __call__(
+        self, features: Float[Array, "batch feature"], *, mode: Mode
+    ) -> Float[Array, "batch output"]:
+        """Computes the outputs of all heads.
+
+        Args:
+            features: Output of the feature extractor.
+            mode: Which parts behave as in training.
+
+        Returns:
+            Theirs behind one another.
+        """
+        outputs = [
+            TaskHead(units, **self.options, name=name)(features, mode=mode)
+            for name, units in self.units
+        ]
+        return jnp.concatenate(outputs, axis=-1)

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import flax.linen as nn
+
 from common.legal import check_count, check_keys, check_name, check_number
 from common.models import cifar_resnet, cnn, lenet, mlp, resnet, svhn_net, vgg, vit
 from common.models.input_statistics import INPUT_STATISTICS
-from common.models.mlp import ACTIVATIONS, KERNEL_INITIALIZERS, TaskHead
+from common.models.mlp import ACTIVATIONS, KERNEL_INITIALIZERS, MultiHead, TaskHead
 from common.models.mode import DTYPES
 from common.models.normalization import LAYER_OF_POLICY, Network
 from common.models.resampling import CUBICS
+from common.models.segmentation import SegmentationHead
+from common.task_kind import heads_of
 
 # These begin with a convolution or with patches; the others also take vectors.
 OF_PICTURES = {
@@ -48,7 +52,8 @@ STAGES = {
 }
 
 # What the config sets for all modules alike, or the task.
-_NOT_OPTIONS = {"parent", "name", "normalization", "num_classes", "dtype", "remat"}
+_NOT_OPTIONS = {"parent", "name", "normalization", "dtype", "remat"}
+_NOT_OPTIONS |= {"num_classes", "single_unit"}
 _NAMES = {
     "activation": ACTIVATIONS,
     "kernel_init": KERNEL_INITIALIZERS,
@@ -61,13 +66,16 @@ _COUNTS = ("hidden", "channels", "blocks", "width", "groups", "heads", "patch", 
 _COUNTS += ("picture_size",)
 
 
-def make_network(config: Mapping[str, Any], num_classes: int) -> Network:
+def make_network(
+    config: Mapping[str, Any], num_classes: int, task: Mapping[str, Any] | None = None
+) -> Network:
     """Builds the network of a config.
 
     Args:
         config: `config.model`: `name`, `normalization`, `dtype`, `remat`, `options` (attributes of
             the feature extractor) and `task_head` (attributes of the head).
-        num_classes: Number of logits.
+        num_classes: Number of outputs: of classes, of labels, or of predicted values.
+        task: `config.task`; None for classes.
 
     Returns:
         The network; nothing is initialised yet.
@@ -88,8 +96,9 @@ def make_network(config: Mapping[str, Any], num_classes: int) -> Network:
             dtype=config["dtype"],
             remat=config["remat"],
         ),
-        TaskHead(num_classes=num_classes, dtype=config["dtype"], **head),
+        _make_head(num_classes, task or {"kind": "multi_class"}, dtype=config["dtype"], **head),
         policy,
+        map_layer=task["layer"] if task and task["kind"] == "segmentation" else "",
     )
 
 
@@ -128,6 +137,19 @@ def stages_of(name: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     """
     own = STAGES[name](make_extractor(name, options))
     return tuple(f"feature_extractor/(?:{pattern})" for pattern in own)
+
+
+def _make_head(num_classes: int, task: Mapping[str, Any], **options: Any) -> nn.Module:
+    if task["kind"] == "segmentation":
+        if set(options) != {"dtype"}:
+            raise ValueError(
+                "config.model.task_head has options, and the head of config.task.kind "
+                "'segmentation' has none; leave it empty"
+            )
+        return SegmentationHead(num_classes, **options)
+    if task["kind"] == "multi_task":
+        return MultiHead(tuple((head.name, head.units) for head in heads_of(task)), options)
+    return TaskHead(num_classes, single_unit=task["kind"] == "binary", **options)
 
 
 def _attributes(key: str, options: Mapping[str, Any], module: type) -> dict[str, Any]:

@@ -122,12 +122,15 @@ class Network(NamedTuple):
         evaluates: None, or `(path, progress) -> whether` a batch normalisation at that path is
             evaluated during training, True, False or traced; and of a root's own path whether all
             of it is, so that it drops no unit either.
+        map_layer: Name of the inner activation that the head reads in the place of the features, to
+            say something of every pixel; it is then told the pictures' `size` too. "" for none.
     """
 
     feature_extractor: nn.Module
     task_head: nn.Module
     policy: str
     evaluates: Callable[[str, Float[ArrayLike, ""]], bool | Array] | None = None
+    map_layer: str = ""
 
 
 def _apply(
@@ -147,7 +150,7 @@ def _apply(
     Whatever the layers compute in, losses see single precision or more.
     """
     mutable = ["batch_stats"] if mode.batch_statistics else []
-    mutable += ["layers"] if layers is None or layers else []
+    mutable += ["layers"] if layers is None or layers or network.map_layer else []
     kept: dict[str, Any] = {}
     stats: dict[str, Any] = {}
     value = images
@@ -159,12 +162,16 @@ def _apply(
         if masks:
             variables["masks"] = traverse_util.unflatten_dict(dict(masks), sep="/")
         rngs = {} if key is None else {"dropout": fold_in_name(key, root)}
+        size: dict[str, Any] = {}
+        if root == "task_head" and network.map_layer:
+            value, size = _map_of(network, kept), {"size": images.shape[1:3]}
         value, collections = module.apply(
             variables,
             value,
             mode=_mode_of(network, root, mode, progress),
             rngs=rngs,
             mutable=mutable,
+            **size,
         )
         if root == "feature_extractor":
             features = value
@@ -214,6 +221,17 @@ def _keep(network: Network, before: Any, after: Any, progress: Float[ArrayLike, 
     return jax.tree.map_with_path(choose, before, after)
 
 
+def _map_of(network: Network, layers: Mapping[str, Array]) -> Array:
+    """Returns the map that the head reads."""
+    maps = {name: value for name, value in layers.items() if value.ndim == 4}
+    if network.map_layer not in maps:
+        raise ValueError(
+            f"config.task.layer is {network.map_layer!r}; the maps of this network are "
+            f"{', '.join(sorted(maps)) or 'none'}"
+        )
+    return maps[network.map_layer]
+
+
 def initialize(
     network: Network, key: Key[Array, ""], images: Mapping[str, Array]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -231,8 +249,15 @@ def initialize(
     extractor = network.feature_extractor.init(
         fold_in_name(key, "feature_extractor"), pictures, mode=EVALUATION
     )
-    features = network.feature_extractor.apply(extractor, pictures, mode=EVALUATION)
-    head = network.task_head.init(fold_in_name(key, "task_head"), features, mode=EVALUATION)
+    features, collections = network.feature_extractor.apply(
+        extractor, pictures, mode=EVALUATION, mutable=["layers"] if network.map_layer else []
+    )
+    size: dict[str, Any] = {}
+    if network.map_layer:
+        sown: dict[str, Any] = traverse_util.flatten_dict(collections.get("layers", {}), sep="/")
+        features = _map_of(network, {name: maps[0] for name, maps in sown.items()})
+        size = {"size": pictures.shape[1:3]}
+    head = network.task_head.init(fold_in_name(key, "task_head"), features, mode=EVALUATION, **size)
     roots = {"feature_extractor": extractor, "task_head": head}
     params = {root: drawn.get("params", {}) for root, drawn in roots.items()}
     stats = {root: drawn["batch_stats"] for root, drawn in roots.items() if "batch_stats" in drawn}

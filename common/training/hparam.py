@@ -21,7 +21,7 @@ PATTERNS = (
 )
 _TABLE = re.compile("|".join(f"(?:{pattern})" for pattern in PATTERNS))
 # Seeds of the data: every run of a program has arrays of one shape, whatever is in them.
-_DATA = re.compile(r"data\.(split_seed|\w+\.seed)")
+_DATA = re.compile(r"data\.(split_seed|fold|\w+\.seed)")
 
 # Which run or file a run starts from.
 _PARENT = re.compile(r"init_from\.(run|method|parent|overrides(\..*)?|weights|sha256|layout|head)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -26,6 +27,7 @@ from common.method import (
 from common.models.normalization import Network, forward, initialize, predict
 from common.training.mixup import mix
 from common.training.regularization import PREFIX, keep_start, layers_of, start_of, view_of
+from common.training.task_loss import TaskLoss
 
 NO_REGULARIZERS: Mapping[str, Regularizer] = MappingProxyType({})
 # `config.objective` where labels and pictures stay as they are.
@@ -90,8 +92,9 @@ def make_objective(
     prefix: str,
     regularizers: Mapping[str, Regularizer] = NO_REGULARIZERS,
     options: Mapping[str, float] = PLAIN_LABELS,
+    task_loss: TaskLoss | None = None,
 ) -> Method:
-    """Composes the mean cross-entropy of the labelled domains with weighted terms.
+    """Composes the mean task loss of the labelled domains with weighted terms.
 
     With no term this is plain supervised training, whoever asks for it.
 
@@ -102,8 +105,11 @@ def make_objective(
         prefix: Where the terms' values stand in the config; term `t` reads the hparams that begin
             with `<prefix>.t.` and is multiplied by `<prefix>.t.weight`.
         regularizers: Terms of fine-tuning by name; their values stand at `regularization.<name>`.
-        options: `config.objective`: `label_smoothing`, and `mixup`, which mixes the pictures of
-            labelled domains before anything sees them; terms take the label of the larger share.
+        options: `config.objective`: `label_smoothing`, of classes alone, and `mixup`, which mixes
+            the pictures of labelled domains before anything sees them; terms take the label of the
+            larger share.
+        task_loss: From `make_task_loss`: `(outputs, labels, weights) -> scalar`; None for the
+            cross-entropy of classes.
 
     Returns:
         A method of one phase.
@@ -127,6 +133,9 @@ def make_objective(
                 )
             needs[domain] = tuple(dict.fromkeys((*needs[domain], *fields)))
     check_needs(needs)
+    example_loss, has_classes = task_loss, task_loss is None
+    if example_loss is None:
+        example_loss = functools.partial(cross_entropy, smoothing=options["label_smoothing"])
     if terms and not {"source", "target"} <= set(domains):
         raise ValueError(
             f"the terms {', '.join(terms)} compare source and target, but config.domains is "
@@ -196,11 +205,10 @@ def make_objective(
                     weights = factor if weights is None else weights * factor
 
         def task_loss_of(domain, labels):
-            return cross_entropy(
+            return example_loss(
                 outputs[domain].logits,
                 labels,
                 weights if domain == "source" else None,
-                smoothing=options["label_smoothing"],
             )
 
         task_losses = {domain: task_loss_of(domain, batch[domain]["label"]) for domain in labelled}
@@ -210,7 +218,7 @@ def make_objective(
         task_loss = jnp.mean(jnp.stack(list(task_losses.values())))
         total, new_states = task_loss, dict(states)
         metrics = {"task_loss": task_loss}
-        for domain in labelled:
+        for domain in labelled if has_classes else ():
             correct = outputs[domain].logits.argmax(-1) == batch[domain]["label"]
             metrics[f"{domain}_accuracy"] = jnp.mean(correct.astype(task_loss.dtype))
         for name, term in terms.items():

@@ -262,7 +262,8 @@ def make_optimizer(
         )
         if config["clip_norm"]:
             norm = optax.clip_by_global_norm(config["clip_norm"])
-            gradient, _ = norm.update(gradient, optax.EmptyState())
+            clipped: Any = norm.update(gradient, optax.EmptyState())[0]
+            return clipped
         return gradient
 
     def limit(root, tree):
@@ -294,8 +295,8 @@ def make_optimizer(
         how = "frozen" if path in frozen else group
         start = own[path].start if path in own else 0
         how += f" from {start:g} of the run on" if start else ""
-        limit = f", each unit's norm at most {config['max_norm']:g}" if path in limited else ""
-        return f"{path} {tuple(leaf.shape)} {how}{' decayed' if path in decayed else ''}{limit}"
+        norm = f", each unit's norm at most {config['max_norm']:g}" if path in limited else ""
+        return f"{path} {tuple(leaf.shape)} {how}{' decayed' if path in decayed else ''}{norm}"
 
     summary = tuple(describe(path, leaf) for path, leaf in leaves.items())
     return Optimizer(split, init, update, learning_rate, summary)

@@ -18,10 +18,11 @@ from common.data.pipeline import (
     shares_of,
 )
 from common.data.stream import StepReader, Stream, read_blocks
-from common.evaluation.metric import confusion_matrix, mean_loss
 from common.evaluation.output import batches_of, outputs_over, scan
 from common.evaluation.scores.score import SCORES
+from common.evaluation.task_metric import make_task_metric
 from common.method import Method, Outputs, check_needs, fold_in_name
+from common.task_kind import OF_CLASSES
 from common.training import parallel
 from common.training.batch import (
     ROLE_OF_DOMAIN,
@@ -38,7 +39,7 @@ from common.training.step import make_train_step
 EVALUATED_SPLITS = (("source", "val"), ("target", "val"), ("target", "test"))
 
 # Arrays of a role's table of which every member has its own.
-OF_MEMBERS = ("train", "val", "test", "labelled", "mean", "scaling")
+OF_MEMBERS = ("train", "val", "test", "labelled", "held_out", "mean", "scaling")
 
 
 class Program(NamedTuple):
@@ -47,13 +48,15 @@ class Program(NamedTuple):
     Attributes:
         create: `(hparams, tables) -> state`, the state before step 0.
         chunk: `(state, tables, first_step, num_steps) -> (state, metrics)`, metrics by step.
-        evaluate: `(state, tables) -> {split: {"confusion", "loss"}}`, and under `score` the
-            label-free scores by name.
+        evaluate: `(state, tables) -> {split: sums}`, with what `TaskMetric.summarize` returns, and
+            of classes under `score` the label-free scores by name.
         keep: `(state, {rule: bool}) -> state`, keeps the current variables where true.
         hold: `(after, before, bool) -> state`, takes back a chunk where true; `before` is without
             the key, which never changes.
         refresh: `(state, tables) -> state`, the method's refresh over whole training splits.
         outputs: `(state, tables, role, split) -> Outputs` over a whole split.
+        logits: `(variables, tables, role, split) -> logits` over a whole split, of any variables
+            that a network is evaluated with.
         predict: `(state, tables, images, role) -> Outputs` of stored pictures that all members
             see, `[example, ...]`.
         close: Stops whatever reads ahead.
@@ -68,6 +71,7 @@ class Program(NamedTuple):
     hold: Callable[[State, State, Any], State]
     refresh: Callable[[State, Tables], State]
     outputs: Callable[[State, Tables, str, str], Outputs]
+    logits: Callable[[Any, Tables, str, str], Array]
     predict: Callable[[State, Tables, Any, str], Outputs]
     close: Callable[[], None]
     optimizer: Optimizer
@@ -82,9 +86,11 @@ def is_of_members(name: str, array: Any) -> bool:
         array: The array.
 
     Returns:
-        True for rows and for what is fitted to them, and for labels that members predicted.
+        True for rows and for what is fitted to them, and for classes that members predicted;
+        several labels of an example, which are no whole numbers, are shared.
     """
-    return name in OF_MEMBERS or (name == "label" and array.ndim == 2)
+    is_predicted = name == "label" and array.ndim == 2 and np.issubdtype(array.dtype, np.integer)
+    return name in OF_MEMBERS or is_predicted
 
 
 def over_members(function: Callable, num_members: int, in_axes: tuple[Any, ...]) -> Callable:
@@ -148,6 +154,7 @@ def make_program(
         ValueError: Something in the config does not fit the method or the data.
     """
     check_needs(method.needs)
+    kind, metric = config["task"]["kind"], make_task_metric(config["task"])
     batch_sizes = batch_sizes_of(config["data"], method.needs)
     place_of = {
         domain: (role, training_split(domain, tables[role]))
@@ -268,10 +275,9 @@ def make_program(
         result = {}
         for role, split in EVALUATED_SPLITS:
             own, labels = logits[f"{role}_{split}"], tables[role]["label"][tables[role][split]]
-            result[f"{role}_{split}"] = {
-                "confusion": confusion_matrix(own, labels),
-                "loss": mean_loss(own, labels),
-            }
+            result[f"{role}_{split}"] = metric.summarize(own, labels)
+        if kind not in OF_CLASSES:
+            return result
         target = logits["target_val"]
         return result | {"score": {name: score(target) for name, score in SCORES.items()}}
 
@@ -373,11 +379,11 @@ def make_program(
             metrics = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *parts)
         return state._replace(key=key), metrics
 
-    def pass_over(state, tables, role, rows, logits_alone):
+    def pass_over(variables, tables, role, split, logits_alone):
         """Returns the outputs, or the logits alone, of all members' rows."""
+        rows, run = tables[role][split], run_outputs[role, logits_alone]
         count = rows.shape[-1]
         batches = batches_of(np.asarray(rows), config["runtime"]["evaluation_batch_size"])
-        variables, run = evaluated_variables_of(state), run_outputs[role, logits_alone]
         blocks = [batches]
         if stream:
             blocks = (jnp.asarray(block) for block in read_blocks(stream, role, batches))
@@ -385,19 +391,20 @@ def make_program(
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1)[:, :count], *parts)
 
     def evaluate(state, tables):
+        variables = evaluated_variables_of(state)
         logits = {
-            f"{role}_{split}": pass_over(state, tables, role, tables[role][split], True)
+            f"{role}_{split}": pass_over(variables, tables, role, split, True)
             for role, split in EVALUATED_SPLITS
         }
         return summarize(logits, tables)
 
     def refresh(state, tables):
+        variables = evaluated_variables_of(state)
         passes = {
-            (role, split): pass_over(state, tables, role, tables[role][split], False)
+            (role, split): pass_over(variables, tables, role, split, False)
             for role, split in dict.fromkeys(place_of.values())
         }
         outputs = {domain: passes[place] for domain, place in place_of.items()}
-        variables = evaluated_variables_of(state)
         return state._replace(method_state=run_refresh(variables, state.hparams, tables, outputs))
 
     def keep_choice(state, take):
@@ -414,7 +421,10 @@ def make_program(
         hold=hold,
         refresh=refresh,
         outputs=lambda state, tables, role, split: pass_over(
-            state, tables, role, tables[role][split], False
+            evaluated_variables_of(state), tables, role, split, False
+        ),
+        logits=lambda variables, tables, role, split: pass_over(
+            variables, tables, role, split, True
         ),
         predict=lambda state, tables, images, role: compiled(
             lambda state, tables, images: predict_one(state, tables, images, role),

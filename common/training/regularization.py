@@ -90,9 +90,10 @@ def view_of(
     """
 
     def head(params, features):
-        return network.task_head.apply(
+        logits: Any = network.task_head.apply(
             {"params": params}, features, mode=TRAINING, rngs={"dropout": key}
         )
+        return logits
 
     labelled = {domain: own for domain, own in outputs.items() if domain in LABELLED}
     return RegularizerView(labelled, batch, start_of(network, states), head)

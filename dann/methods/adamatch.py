@@ -64,7 +64,7 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
     check_keys(KEY, options, OPTIONS, OPTIONS)
     check_number(f"{KEY}.weight", options["weight"])
     check_number(f"{KEY}.threshold", options["threshold"], most=1.0)
-    network = make_network(config["model"], num_classes)
+    network = make_network(config["model"], num_classes, config["task"])
 
     def init(key, batch):
         images = {domain: batch[domain]["image"] for domain in ("source", "target")}

@@ -62,7 +62,7 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
         raise ValueError(
             f"method mcd needs a task of at least 2 classes; this one has {num_classes}"
         )
-    network = make_network(config["model"], num_classes)
+    network = make_network(config["model"], num_classes, config["task"])
     needs = needs_of(("source", "target"))
 
     def init(key, batch):

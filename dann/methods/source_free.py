@@ -50,7 +50,7 @@ def make_trained_network(
             "'source_only', or its folder by config.init_from.run, or a file that has the task's "
             "classes by config.init_from.weights with config.init_from.head=True"
         )
-    network = make_network(config["model"], num_classes)
+    network = make_network(config["model"], num_classes, config["task"])
     if network.policy not in policies:
         raise ValueError(
             f"config.model.normalization is {network.policy!r}, but {method} {why}; legal are "

@@ -1,7 +1,6 @@
 """What every row must keep to, none of them by name: a new row is tested by being in a table.
 
-That target labels change no bit of what is trained stands in population_reading_test.py, that
-whole runs obey it in run_test.py.
+That target labels change no bit of what whole runs leave stands in run_test.py.
 """
 
 import functools
@@ -59,15 +58,30 @@ def to_state(arrays):
 
 
 @functools.cache
-def begun(row):
-    """The state before step 0 and the tables, in double precision."""
+def drawn(row):
+    """The state as it is drawn and the tables, in double precision."""
     run = population_of(row)
     state = tiny.start(run, VALUES)
     with jax.enable_x64(True):
         state, tables = tiny.to_float64(state), tiny.to_float64(run.tables)
-        if run.program.refresh_every:
-            state = run.program.refresh(state, tables)
         return comparable(state), jax.tree.map(np.asarray, tables)
+
+
+def begin(row, tables):
+    """The state before step 0, which a method may have refreshed from the tables."""
+    run, (arrays, _) = population_of(row), drawn(row)
+    if not run.program.refresh_every:
+        return arrays
+    with jax.enable_x64(True):
+        tables = jax.tree.map(jnp.asarray, tables)
+        return comparable(run.program.refresh(to_state(arrays), tables))
+
+
+@functools.cache
+def begun(row):
+    """The state before step 0 and the tables."""
+    _, tables = drawn(row)
+    return begin(row, tables), tables
 
 
 def advance(run, arrays, tables, first_step=0):
@@ -82,6 +96,17 @@ def advance(run, arrays, tables, first_step=0):
 def trained(row):
     arrays, tables = begun(row)
     return advance(population_of(row), arrays, tables)
+
+
+def train_on(row, **target):
+    """Trains a row on a target that is another in some arrays; returns the state."""
+    _, tables = drawn(row)
+    tables = {**tables, "target": {**tables["target"], **target}}
+    return advance(population_of(row), begin(row, tables), tables)[0]
+
+
+def are_equal(one, other):
+    return all(map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(other)))
 
 
 def assert_equal(one, other):
@@ -115,6 +140,34 @@ def test_a_row_trains_with_finite_values_and_moves_parameters(row):
     for root in learning or set(state.params):
         own = [path for path in before if path.startswith(f"{root}/")]
         assert any((before[path] != after[path]).any() for path in own), root
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_target_labels_reach_no_row_that_does_not_name_them(row):
+    labels = drawn(row)[1]["target"]["label"]
+    after = train_on(row, label=(labels + 1) % tiny.NUM_CLASSES)
+    names_them = "target_labelled" in population_of(row).method.needs
+    assert are_equal(trained(row)[0], after) == (not names_them)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_target_pictures_reach_no_row_without_a_term_or_target_labels(row):
+    # Under `group` no domain influences another, so passing them through the network is no reading.
+    images = drawn(row)[1]["target"]["image"]
+    after = train_on(row, image=np.full_like(images, np.nan))
+    # What a method knows of the target may be no parameter.
+    states = [
+        (own.params, own.frozen, own.method_state, own.health) for own in (trained(row)[0], after)
+    ]
+    reads_none = row in PLAIN and "target_labelled" not in population_of(row).method.needs
+    assert are_equal(*states) == reads_none
+
+
+def test_a_term_changes_the_first_weights_and_batches_of_no_other_part():
+    plain = tiny.params_of(drawn("source_only")[0])
+    for row in TERMS:
+        with_term = tiny.params_of(drawn(row)[0])
+        assert_equal({path: with_term[path] for path in plain}, plain)
 
 
 @pytest.mark.parametrize(
@@ -211,6 +264,7 @@ def test_a_term_composes_with_an_adversary(row):
     assert {f"{name}/loss" for name in (term, ADVERSARY)} <= set(aux.metrics)
 
 
+@functools.cache
 def roots_of(row):
     """The parameter roots of a row."""
     config = tiny.make_row_config(row)
@@ -257,11 +311,13 @@ class Spy(dict):
         return super().__getitem__(name)
 
 
+@functools.cache
 def method_of(row):
     config = tiny.make_row_config(row)
     return tiny.MAKERS[config["package"]](config, tiny.NUM_CLASSES)
 
 
+@functools.cache
 def takes_another_pass(row):
     """Whether a term passes pictures through the network once more, within its loss."""
     passes, original = [], objective.forward
@@ -277,6 +333,7 @@ def takes_another_pass(row):
     return row in TERMS and len(passes) > 2
 
 
+@functools.cache
 def is_coupled(row):
     """Whether a term's loss of a batch is another than the mean over the batch's halves."""
     if row not in TERMS or takes_another_pass(row) or method_of(row).refresh is not None:
@@ -397,7 +454,7 @@ def test_a_streamed_run_is_the_resident_one_bit_for_bit(kind):
 
 def test_kinds_are_known_by_what_rows_do():
     # `mmd` adds up over pairs, `entropy` over examples; the others are the first of their kind.
-    assert row_of("coupled") and is_coupled("mmd") and not is_coupled("entropy")
+    assert is_coupled("mmd") and not is_coupled("entropy")
     assert row_of("another pass") == "virtual_adversarial"
     assert KINDS["phased"](row_of("phased")) and not KINDS["phased"]("mmd")
     assert not reads_averages("mmd")

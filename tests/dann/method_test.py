@@ -13,6 +13,9 @@ from dann.method import make_method as make_adaptation
 from finetune.method import make_method as make_plain
 from tests import tiny
 
+# Bits of different programs are compared.
+pytestmark = pytest.mark.usefixtures("optimized")
+
 STRENGTH = "alignment.domain_adversarial.strength"
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from common.data.stream import Stream
 from common.experiment import checkpoint
+from common.training import parallel
 from common.training.optimizer import paths_of
 from configs.catalogue import REGULARIZERS, TRANSFER
 from finetune.method import REGULARIZERS as BUILDERS
@@ -194,8 +195,8 @@ def test_a_streamed_run_is_the_resident_one_bit_for_bit(row):
     jax.config.update("jax_disable_most_optimizations", False)
     config = tiny.make_row_config(row, CHANGES)
     try:
-        for own, where in ((tables, {}), (bare, {"stream": Stream(images, 2**20, 2)})):
-            run = tiny.make_run(config, tables=own, **where)
+        for own, stream in ((tables, None), (bare, Stream(images, 2**20, 2))):
+            run = tiny.make_run(config, tables=own, stream=stream)
             states.append(comparable(tiny.train(run, NUM_STEPS)).params)
             run.program.close()
     except ValueError as error:
@@ -204,6 +205,22 @@ def test_a_streamed_run_is_the_resident_one_bit_for_bit(row):
     finally:
         jax.config.update("jax_disable_most_optimizations", True)
     jax.tree.map(np.testing.assert_array_equal, *states)
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("mode", parallel.MODES)
+def test_eight_devices_train_what_one_trains(mode):
+    config, states = tiny.make_row_config(ALL, CHANGES), []
+    for placement in (None, parallel.make_placement(1, 8, config["data"]["batch_size"], mode)):
+        run = tiny.make_run(config, placement=placement)
+        state = take_over(tiny.start(run))
+        with jax.enable_x64(True):
+            state, tables = tiny.to_float64(state), tiny.to_float64(run.tables)
+            state = run.program.refresh(state, tables)
+            state, metrics = run.program.chunk(state, tables, 0, NUM_STEPS)
+            kept = state.params, state.batch_stats, state.method_state, metrics
+            states.append(jax.tree.map(np.asarray, kept))
+    jax.tree.map(lambda own, its: np.testing.assert_allclose(own, its, 1e-7, 1e-7), *states)
 
 
 @pytest.mark.parametrize("row", REGULARIZERS)

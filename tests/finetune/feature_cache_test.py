@@ -55,7 +55,9 @@ def train(**options):
 
 
 def assert_close(tree, expected):
-    jax.tree.map(lambda *pair: np.testing.assert_allclose(*pair, 1e-9, 1e-9), tree, expected)
+    jax.tree.map(
+        lambda own, other: np.testing.assert_allclose(own, other, 1e-9, 1e-9), tree, expected
+    )
 
 
 def test_a_probe_on_stored_features_is_the_one_that_pushes_pictures_through():

@@ -33,7 +33,7 @@ def test_training_on_the_labelled_target_fits_it():
     [
         ("domains", ["target"], "no labels to learn from"),
         ("domains", ["targets"], "the domain 'targets'"),
-        ("name", "vgg", "config.model.name is 'vgg'; legal are"),
+        ("name", "vgg", "config.model.name is 'vgg'; .*legal are"),
         ("normalization", "batch", "config.model.normalization is 'batch'; legal are"),
         ("options", {"width": 3}, "config.model.options.width is unknown"),
     ],

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from common.data.stream import Stream
 from common.training import parallel
 from tests import tiny
 
@@ -18,25 +19,29 @@ CHANGES = {
 
 
 def train(row, mode):
-    """Trains all steps in double precision, on eight devices where a mode is named."""
-    config, where = tiny.make_config(row, CHANGES), {}
-    if mode:
+    """Trains all steps in double precision, streamed or on eight devices where a mode says so."""
+    config, tables, where = tiny.make_config(row, CHANGES), tiny.make_tables(), {}
+    if mode == "streamed":
+        images = {role: table.pop("image") for role, table in tables.items()}
+        where["stream"] = Stream(images, 2**20, 2)
+    elif mode:
         where["placement"] = parallel.make_placement(1, 8, 8, mode)
         assert len(where["placement"].devices) == 8
-    run = tiny.make_run(config, **where)
+    run = tiny.make_run(config, tables=tables, **where)
     state = tiny.start(run)
     with jax.enable_x64(True):
         state, tables = tiny.to_float64(state), tiny.to_float64(run.tables)
         if run.program.refresh_every:
             state = run.program.refresh(state, tables)
         state, metrics = run.program.chunk(state, tables, 0, 4)
+        run.program.close()
         return jax.tree.map(np.asarray, (tiny.params_of(state), metrics, state.batch_stats))
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("mode", parallel.MODES)
+@pytest.mark.parametrize("mode", [*parallel.MODES, "streamed"])
 @pytest.mark.parametrize("row", ["gradual_unfreezing", "linear_probe"])
-def test_eight_devices_compute_what_one_computes(row, mode):
+def test_a_run_is_the_same_on_eight_devices_and_with_pictures_that_are_read(row, mode):
     with tiny.quick_compilation():
         jax.tree.map(
             lambda own, other: np.testing.assert_allclose(own, other, 1e-7, 1e-7),

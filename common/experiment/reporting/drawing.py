@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from common.experiment.reporting import boundary_figure, example_figure
+from common.experiment.reporting import boundary_figure, example_figure, label_figure
 from common.experiment.reporting import figure as figures
 from common.experiment.reporting.figure_style import colors_of
 from common.experiment.reporting.grouping import (
@@ -25,6 +25,7 @@ from common.experiment.reporting.run_record import Run, RunsBySeed, part_of
 from common.experiment.reporting.summary import describe_task
 
 READING = {
+    "accuracy_by_labels": label_figure.READING,
     "accuracy_by_method": "Small dots are single seeds, large dots means, bars 95 % intervals over "
     "seeds; thin lines join the runs of one seed in source_only and dann.",
     "training_curves": "Lines are medians over seeds, bands the middle half of the seeds; target "
@@ -72,7 +73,8 @@ def save_figures(group: Sequence[Run], folder: Path, prefix: str) -> dict[str, d
 def _figure_makers(group: Sequence[Run]) -> dict[str, Callable[[], Any]]:
     """Returns functions that draw the figures of one task, by name."""
     members, _ = rows_of(group)
-    classes = describe_task(group, members)["classes"]
+    described = describe_task(group, members)
+    classes, labels = described["classes"], described["labels"]
     task = group[0].result["task"].replace(">", " → ")
     adapted = [name for name in members if method_of(name) not in BASELINES]
     after = next((name for name in adapted if name == "dann"), next(iter(adapted), None))
@@ -82,6 +84,11 @@ def _figure_makers(group: Sequence[Run]) -> dict[str, Callable[[], Any]]:
     shown_rows = {name: with_same_data(members[name], members[pair[-1]]) for name in pair}
     colors = colors_of(members)
     confusions = {name: confusions_of(members[name], "last") for name in members}
+
+    def show_labels():
+        title = f"{task}: target test accuracy by labelled target examples"
+        own = colors_of(labels["lines"])
+        return label_figure.accuracy_by_labels(labels, own, title=title)
 
     def show_accuracy():
         accuracy = {name: values_of(runs, "last") for name, runs in members.items()}
@@ -144,6 +151,8 @@ def _figure_makers(group: Sequence[Run]) -> dict[str, Callable[[], Any]]:
     if len(shape) == 1:
         by_shape = {"decision_boundary": show_boundary} if shape == [2] else {}
     return {
+        # The first stands at the top of the report.
+        **({"accuracy_by_labels": show_labels} if labels else {}),
         "accuracy_by_method": show_accuracy,
         "training_curves": show_training,
         **by_shape,

@@ -49,19 +49,40 @@ def group_by_task(runs: Iterable[Run], state: str = "done") -> dict[tuple[str, s
     """
     groups: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
-        if run.state == state:
+        # Runs that hold out a fold are no results; they choose among those that do not.
+        if run.state == state and fold_of(run) is None:
             experiment = str(run.result.get("experiment", run.folder.parent.name))
             groups.setdefault((experiment, run.result["task"]), []).append(run)
     return dict(sorted(groups.items()))
 
 
-def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Returns the settings of a config under dotted names, without what no row is about."""
+def fold_of(run: Run) -> int | None:
+    """Returns the fold of the labelled examples that a run holds out.
+
+    Args:
+        run: Any run.
+
+    Returns:
+        Its number, or None for a run that learns from all.
+    """
+    return part_of(run.config, "data", dict).get("fold")
+
+
+def flatten_settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns the settings of a config under dotted names, without what no row is about.
+
+    Args:
+        config: The resolved config of a run, or a part of it.
+        prefix: Where the part stands.
+
+    Returns:
+        Values by dotted name.
+    """
     flat: dict[str, Any] = {}
     for key, value in config.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict):
-            flat |= {} if name == "runtime" else _flatten(value, f"{name}.")
+            flat |= {} if name == "runtime" else flatten_settings(value, f"{name}.")
         elif name == "init_from.weights":
             # Wherever the file lies; two of one name are told apart by what they hold.
             own = f"{str(value).rpartition('/')[2]} {str(config.get('sha256'))[:8]}".strip()
@@ -82,7 +103,7 @@ def settings_of(runs: RunsBySeed) -> dict[str, Any]:
     Returns:
         Values by dotted name.
     """
-    return _flatten(next(iter(runs.values())).config)
+    return flatten_settings(next(iter(runs.values())).config)
 
 
 def differing_keys(settings: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -118,18 +139,32 @@ def rows_of(group: Sequence[Run]) -> tuple[dict[str, dict[int, Run]], list[Run]]
     repeated = []
     for method in sorted({run.result["method"] for run in group}, key=_method_order):
         runs = [
-            (run, _flatten(run.config) | _split(run, group))
+            (run, flatten_settings(run.config) | _split(run, group))
             for run in group
             if run.result["method"] == method
         ]
+        _forget_choices(runs)
         differing = differing_keys(own for _, own in runs)
-        runs.sort(key=lambda pair: [_value_order(pair[1].get(key)) for key in differing])
+        runs.sort(key=lambda pair: [value_order(pair[1].get(key)) for key in differing])
         for run, own in runs:
-            settings = _short_settings({key: own.get(key) for key in differing})
+            settings = short_settings({key: own.get(key) for key in differing if key in own})
+            settings += ["cross-validated"] if run.is_cross_validated else []
             row = rows.setdefault(", ".join([method, *settings]), {})
             repeated += [run] if run.result["seed"] in row else []
             row.setdefault(run.result["seed"], run)
     return rows, repeated
+
+
+def _forget_choices(runs: Sequence[tuple[Run, dict[str, Any]]]) -> None:
+    """Takes what each seed chose for itself out of the settings of cross-validated runs."""
+    by_budget: dict[Any, list[dict[str, Any]]] = {}
+    for run, own in runs:
+        if run.is_cross_validated:
+            by_budget.setdefault(own.get("data.target_labels_per_class"), []).append(own)
+    for settings in by_budget.values():
+        for key in differing_keys(settings):
+            for own in settings:
+                own.pop(key, None)
 
 
 def _split(run: Run, group: Sequence[Run]) -> dict[str, Any]:
@@ -200,14 +235,28 @@ def _method_order(method: str) -> tuple[int, int, str]:
     return 1, 0, method
 
 
-def _value_order(value: Any) -> tuple[bool, float, str]:
-    """Orders numbers by size, before everything else."""
+def value_order(value: Any) -> tuple[bool, float, str]:
+    """Orders numbers by size, before everything else.
+
+    Args:
+        value: The value of a setting.
+
+    Returns:
+        A key to sort by.
+    """
     size = float(value) if is_number(value) else 0.0
     return not is_number(value), size, json.dumps(value)
 
 
-def _short_settings(settings: Mapping[str, Any]) -> list[str]:
-    """Writes settings with the shortest names that tell them apart."""
+def short_settings(settings: Mapping[str, Any]) -> list[str]:
+    """Writes settings with the shortest names that tell them apart.
+
+    Args:
+        settings: Values by dotted name.
+
+    Returns:
+        One text a setting, such as `strength=0.1`.
+    """
     last = [key.rpartition(".")[2] for key in settings]
     return [
         f"{short if last.count(short) == 1 else key}={json.dumps(value).strip(chr(34))}"

@@ -15,7 +15,11 @@ from common.experiment.reporting.cell import (
     write_percent,
 )
 from common.experiment.reporting.choice import write_choices
+from common.experiment.reporting.fold_section import write_folds
 from common.experiment.reporting.grouping import BASELINES
+from common.experiment.reporting.label_budget import write_label_budgets
+from common.experiment.reporting.measured import write_measured
+from common.experiment.reporting.metric_table import write_metrics
 from common.experiment.reporting.protocol import (
     describe_protocol,
     differing_settings,
@@ -79,6 +83,7 @@ def write_markdown(summary: Mapping[str, Any]) -> str:
             own_tasks = [task for task in tasks if _is_of(task, experiment)]
             lines += [*LEGEND, "", *list_shared_settings(own_tasks)]
     lines += write_choices(summary["choices"])
+    lines += write_folds(summary["cross_validation"])
     for task in tasks:
         if len(tasks) > 1:
             lines += [f'<a id="{task["anchor"]}"></a>', ""]
@@ -93,6 +98,8 @@ def write_markdown(summary: Mapping[str, Any]) -> str:
         sections = sections_of(summary, task)
         lines += [_headline(sections["last"], chosen)]
         lines += (_short_section if is_short else _section)(task, sections, compared)
+    for task in summary["measured"]:
+        lines += write_measured(task)
     for task in summary["unlabelled"]:
         lines += [f"## {escape(task['experiment'])}: {escape(task['task'])}", ""]
         lines += [f"{NO_LABELS.capitalize()}.", "", *_label_free(task["rows"])]
@@ -128,7 +135,9 @@ def _section(
     for name, figure in task["figures"].items():
         if "file" in figure:
             shown.append(["", f"![{name}]({figure['file']})", "", escape(figure["reading"])])
-    lines = [*(shown[0] if shown else []), "", *write_ranking(sections["last"])]
+    lines = [*(shown[0] if shown else []), "", *write_label_budgets(task["labels"])]
+    # Rows of many numbers of labels have no one order.
+    lines += [] if task["labels"] else write_ranking(sections["last"])
     for selection, rows in sections.items():
         lines += _selection_section(selection, rows)
     lines += ["", *LEGEND, ""]
@@ -162,8 +171,8 @@ def _selection_section(selection: str, rows: Sequence[Row]) -> list[str]:
 
 
 def _details(task: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
-    """Writes what is known without labels, the cost, and each class."""
-    lines = ["### Without target labels", *_label_free(rows)]
+    """Writes other metrics, what is known without labels, the cost, and each class."""
+    lines = [*write_metrics(rows), "### Without target labels", *_label_free(rows)]
     lines += ["### Cost", *markdown_table(COST_HEADER, map(_cost_cells, rows))]
     return [*lines, *_class_section(task, rows)]
 

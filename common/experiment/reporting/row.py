@@ -17,6 +17,7 @@ from common.experiment.reporting.grouping import (
     settings_of,
     with_same_data,
 )
+from common.experiment.reporting.metric_table import mean_metrics
 from common.experiment.reporting.run_record import ACCURACY, RunsBySeed, is_number, part_of
 
 CONFUSION = "oracle/target_test_confusion"
@@ -164,6 +165,7 @@ def make_row(name: str, selection: str, members: Mapping[str, RunsBySeed]) -> Ro
         "step": median(values_of(runs, selection, "step").values()),
         "source_val_accuracy": _mean(values_of(runs, selection, "source_val_accuracy").values()),
         "scores": _scores(runs, selection),
+        "metrics": mean_metrics(runs, selection),
         **_describe_row(runs),
     }
 

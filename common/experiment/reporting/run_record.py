@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from common.experiment.setting import identity_of
+
 ACCURACY = "oracle/target_test_accuracy"
 
 
@@ -24,7 +26,8 @@ class Run(NamedTuple):
         folder: The run folder.
         name: The run id.
         state: `done`; `unlabelled` where it is done and its target has no labels to compare
-            predictions with; `failed` or `incomplete`.
+            predictions with; `measured` where it is done and its primary metric is no accuracy;
+            `failed` or `incomplete`.
         reason: Why it is not done; empty when it is.
         config: The resolved config, empty where it cannot be read.
         about: `config.json` without the config: commit, versions, starts.
@@ -32,6 +35,7 @@ class Run(NamedTuple):
         records: `metrics.jsonl`.
         times: `time.jsonl`.
         notes: What was odd about the folder, one sentence each.
+        is_cross_validated: Whether runs that hold out folds chose its setting.
     """
 
     folder: Path
@@ -44,6 +48,7 @@ class Run(NamedTuple):
     records: list[dict[str, Any]]
     times: list[dict[str, Any]]
     notes: list[str]
+    is_cross_validated: bool = False
 
 
 def read_runs(folders: Iterable[Path]) -> list[Run]:
@@ -65,7 +70,22 @@ def read_runs(folders: Iterable[Path]) -> list[Run]:
             if plan.is_file() or any(map(_is_run, children)):
                 planned = [experiment / name for name in _planned(plan)]
                 found |= {path.resolve(): None for path in sorted({*children, *planned})}
-    return [_read_run(path) for path in found]
+    runs = [_read_run(path) for path in found]
+    chosen = {_identity_of(run) for run in runs if _has_fold(run)}
+    return [
+        run._replace(is_cross_validated=not _has_fold(run) and _identity_of(run) in chosen)
+        for run in runs
+    ]
+
+
+def _has_fold(run: Run) -> bool:
+    return part_of(run.config, "data", dict).get("fold") is not None
+
+
+def _identity_of(run: Run) -> str:
+    """Names the setting of a run; a run whose config cannot be read has none of its own."""
+    is_whole = {"data", "init_from"} <= run.config.keys()
+    return identity_of(run.config) if is_whole else run.name
 
 
 def _is_run(folder: Path) -> bool:
@@ -157,14 +177,15 @@ def _read_run(folder: Path) -> Run:
     elif not problems:
         is_labelled = part_of(result, "oracle", dict).get("labelled_test_examples") != 0
         problems = _problems(result, is_labelled)
-        state = "incomplete" if problems else "done" if is_labelled else "unlabelled"
-    if state == "done":
+        of_labelled = "done" if primary_of(result) == "accuracy" else "measured"
+        state = "incomplete" if problems else of_labelled if is_labelled else "unlabelled"
+    if state in ("done", "measured"):
         chosen, good = result["selections"], {}
         for name, value in chosen.items():
-            if _is_selection(value):
+            if _is_selection(value, primary_of(result)):
                 good[name] = value
             else:
-                notes.append(f"selection {name} has no target test accuracy")
+                notes.append(f"selection {name} has no target test {primary_of(result)}")
         result = {**result, "selections": good}
     reason = "; ".join(problems)
     return Run(folder, folder.name, state, reason, config, about, result, records, times, notes)
@@ -184,8 +205,12 @@ def _problems(result: Mapping[str, Any], is_labelled: bool) -> list[str]:
     """Says what a result lacks to stand in a table."""
     kinds = {"task": str, "method": str, "seed": int, "selections": dict}
     lacking = [name for name, kind in kinds.items() if not isinstance(result.get(name), kind)]
-    if is_labelled and not lacking and not _is_selection(result["selections"].get("last")):
+    metric = primary_of(result)
+    last = part_of(result, "selections", dict).get("last")
+    if is_labelled and not lacking and not _is_selection(last, metric):
         lacking = [f"an accuracy in [0, 1] as {ACCURACY} of the selection last"]
+        if metric != "accuracy":
+            lacking = [f"a number as oracle/target_test_{metric} of the selection last"]
     return [f"result.json lacks {name}" for name in lacking]
 
 
@@ -201,9 +226,21 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and bool(abs(value) < 1e300)
 
 
-def _is_selection(value: Any) -> bool:
-    accuracy = value.get(ACCURACY) if isinstance(value, dict) else None
-    return is_number(accuracy) and 0 <= float(accuracy or 0) <= 1
+def primary_of(result: Mapping[str, Any]) -> str:
+    """Names the metric that a run is compared by.
+
+    Args:
+        result: `result.json`.
+
+    Returns:
+        Such as `rmse`; `accuracy` where none is named.
+    """
+    return part_of(part_of(result, "primary_metric", dict), "name", str) or "accuracy"
+
+
+def _is_selection(value: Any, metric: str) -> bool:
+    found = value.get(f"oracle/target_test_{metric}") if isinstance(value, dict) else None
+    return is_number(found) and (metric != "accuracy" or 0 <= float(found or 0) <= 1)
 
 
 def part_of(mapping: Mapping[str, Any], key: str, kind: type) -> Any:

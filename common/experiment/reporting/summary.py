@@ -8,6 +8,7 @@ from typing import Any
 from common.experiment.folder import as_json
 from common.experiment.reporting.across import compare_across
 from common.experiment.reporting.choice import choose_settings
+from common.experiment.reporting.fold_section import describe_folds
 from common.experiment.reporting.grouping import (
     differing_keys,
     group_by_task,
@@ -16,6 +17,8 @@ from common.experiment.reporting.grouping import (
     settings_of,
     with_same_data,
 )
+from common.experiment.reporting.label_budget import label_budgets
+from common.experiment.reporting.measured import measure_task
 from common.experiment.reporting.published import compare_with_published
 from common.experiment.reporting.row import Row, make_row, make_unlabelled_row
 from common.experiment.reporting.run_record import Run, RunsBySeed, is_number, part_of
@@ -34,7 +37,8 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
 
     Returns:
         The content of `summary.json`: `rows` (selection `last` first, `oracle` last), `tasks`,
-        `unlabelled` for tasks whose target has no labels, `across` for experiments with several
+        `unlabelled` for tasks whose target has no labels, `measured` for those whose primary metric
+        is no accuracy, `across` for experiments with several
         tasks, `choices`, `published`, `incomplete`, `failed` and `notes`.
     """
     tasks, rows, notes = [], [], []
@@ -85,6 +89,11 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
         unlabelled.append({**named, "rows": own})
         choices += [{**named, **choice} for choice in choose_settings(members)]
 
+    measured = [
+        {"experiment": experiment, "task": task, **measure_task(group)}
+        for (experiment, task), group in group_by_task(runs, "measured").items()
+    ]
+
     experiments = list(dict.fromkeys(task["experiment"] for task in tasks))
     across = [compare_across(rows, choices, experiment) for experiment in experiments]
 
@@ -102,13 +111,17 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
     return as_json(
         {
             "experiment": ", ".join(
-                dict.fromkeys([*experiments, *(own["experiment"] for own in unlabelled)])
+                dict.fromkeys(
+                    [*experiments, *(own["experiment"] for own in (*unlabelled, *measured))]
+                )
             ),
             "rows": sorted(rows, key=rank),
             "tasks": tasks,
             "unlabelled": unlabelled,
+            "measured": measured,
             "across": [entry for entry in across if entry is not None],
             "choices": choices,
+            "cross_validation": describe_folds(runs),
             "published": published,
             "incomplete": list_state("incomplete"),
             "failed": list_state("failed"),
@@ -186,6 +199,7 @@ def describe_task(group: Sequence[Run], members: Mapping[str, RunsBySeed]) -> di
         "target_test_seen": any(run.result.get("target_test_seen") for run in group),
         "target_chosen_by_label": any(run.result.get("target_chosen_by_label") for run in group),
         "target_test_shared_with": _most_shared(group),
+        "labels": label_budgets(members),
         "shared_settings": shared,
         "differing_settings": {
             key: {name: own.get(key) for name, own in flat.items()} for key in differing

@@ -20,6 +20,7 @@ from common.experiment.reporting.cell import (
     write_percent,
 )
 from common.experiment.reporting.grouping import BASELINES
+from common.experiment.reporting.measured import show_measured
 from common.experiment.reporting.row import Row
 from common.experiment.reporting.run_record import is_number
 
@@ -48,7 +49,8 @@ def format_table(summary: Mapping[str, Any]) -> str:
         task and selection a table in percent and points, then what failed or is missing. Of many
         tasks only the selection `last` is shown.
     """
-    lines = [] if summary["rows"] or summary["unlabelled"] else ["no finished runs"]
+    has_any = summary["rows"] or summary["unlabelled"] or summary["measured"]
+    lines = [] if has_any else ["no finished runs"]
     many = with_many_tasks(summary["across"])
     for across in summary["across"]:
         header, cells = average_table(across)
@@ -63,6 +65,8 @@ def format_table(summary: Mapping[str, Any]) -> str:
                 continue
             lines += [selection_title(selection), *align([HEADER, *map(row_cells, rows)])]
             lines += [*remarks_on(rows), ""]
+    for task in summary["measured"]:
+        lines += show_measured(task)
     for task in summary["unlabelled"]:
         lines += [f"{task['experiment']}: {task['task']} ({NO_LABELS})", ""]
         lines += [*align(label_free_table(task["rows"])), *remarks_without_labels(task["rows"]), ""]

@@ -98,7 +98,8 @@ def to_variables(
             continue
         for path, part in zip(entry.paths, np.split(tensor, len(entry.paths)), strict=True):
             flat[path] = np.ascontiguousarray(entry.order.to_ours(part), np.float32)
-    extra = [key for key in tensors if key not in used | set(table.counters) | set(table.unused)]
+    used |= {*table.counters, *table.unused}
+    extra = [key for key in tensors if key not in used]
     problems = [
         f"{title}: {_listed(keys)}"
         for title, keys in (("missing", missing), ("extra", extra), ("of another shape", wrong))
@@ -137,7 +138,8 @@ def from_variables(
         library: Whose names to give; empty: the first that has them.
 
     Returns:
-        The weights by PyTorch's names, for `load_state_dict` of the same network.
+        The weights by PyTorch's names, for `load_state_dict` of the same network; those of Hugging
+        Face are the names in files, for `from_pretrained`.
 
     Raises:
         ValueError: A head with hidden layers, or variables of another network.

@@ -12,7 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from common.evaluation.metric import classification_metrics, confusion_matrix, mean_loss
+from common.evaluation.metric import (
+    classification_metrics,
+    confusion_matrix,
+    intersection_over_union,
+    mean_loss,
+)
 
 CLASSES = range(5)
 # Some cases hold few of the classes, so that some never occur or are never predicted.
@@ -51,6 +56,17 @@ def test_every_metric_equals_that_of_scikit_learn(labels, predictions):
             labels, predictions, labels=CLASSES, average=None, zero_division=0
         )
     assert derived["accuracy"] == pytest.approx(expected["accuracy"])
+    # Written out, for scikit-learn warns of classes that never occur and of a single one.
+    occurring = np.unique(labels)
+    macro: Any = {"average": "macro", "zero_division": 0}
+    recall = metrics.recall_score(labels, predictions, labels=occurring, **macro)
+    assert derived["balanced_accuracy"] == pytest.approx(recall)
+    if len(occurring) > 1 and np.isin(predictions, occurring).all():
+        expected["balanced_accuracy"] = metrics.balanced_accuracy_score(labels, predictions)
+        assert derived["balanced_accuracy"] == pytest.approx(expected["balanced_accuracy"])
+    assert intersection_over_union(confusion) == pytest.approx(
+        metrics.jaccard_score(labels, predictions, **macro)
+    )
     for name in ("macro_precision", "macro_recall", "macro_f1", "micro_f1"):
         assert derived[name] == pytest.approx(expected[name])
     for name in ("per_class_precision", "per_class_f1"):

@@ -1,4 +1,4 @@
-"""Made-up run folders for the tests of reports."""
+"""Made-up run folders for the tests of reports, and one program for like runs."""
 
 import shutil
 
@@ -6,6 +6,11 @@ import pytest
 
 from common.experiment import report
 from tests.made_up_runs import write_experiment
+
+
+@pytest.fixture(autouse=True, scope="module")
+def programs(shared_programs):
+    del shared_programs
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,14 @@ from common.experiment import folder, selection
 from common.experiment.outcome import Stopped, StopRequest
 from common.experiment.run import train_population
 from tests.common.experiment.selection_test import make_records
+from tests.tiny import quick_compilation
 from tests.tiny_run import make_method, tiny
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick():
+    with quick_compilation():
+        yield
 
 
 def has_stopped(source, patience, rule="source_val", **more):
@@ -33,7 +40,7 @@ def test_what_decides_never_sees_a_target_label():
 
 
 class Interruption(StopRequest):
-    """Asks to stop when it is looked at for the second time after a step."""
+    """Asks to stop when it is looked at for a number of times."""
 
     def __init__(self, looks):
         super().__init__()
@@ -60,26 +67,42 @@ def steps_of(config):
     return [json.loads(line)["step"] for line in lines]
 
 
-def test_a_stopped_member_stays_as_it_is_while_others_go_on(tmp_path, monkeypatch):
-    configs = runs(tmp_path / "one")
-    slow = []
+@pytest.fixture
+def slow_is_best_at_first(monkeypatch):
+    """Of two runs, that with the lower rate never gets better; the other one always does."""
+    rates = []
 
     def rule(records, *, num_source_val):
-        # Of two rates the lower one is that of the run which never gets better.
-        rate = records[0]["train/learning_rate"]
-        slow.append(rate)
-        return 0 if rate < 1.5 * min(slow) else len(records) - 1
+        rates.append(records[0]["train/learning_rate"])
+        return 0 if rates[-1] < 1.5 * min(rates) else len(records) - 1
 
     monkeypatch.setitem(selection.RULES, "source_val", rule)
-    with pytest.raises(Stopped):
-        train_population(configs, make_method, Interruption(5))
-    assert not train_population(configs, make_method, StopRequest())
+
+
+def assert_the_slow_one_stopped(configs):
     assert [steps_of(config)[-1] for config in configs] == [40, 60]
+    # That is the count of the state itself, which was taken back to where it was.
     assert [result_of(config)["steps"] for config in configs] == [40, 60]
     assert result_of(configs[0])["selections"]["last"]["step"] == 40
     assert result_of(configs[0])["selections"]["source_val"]["step"] == 20
 
-    # Where all stop so does the population, with the very weights of the member that stayed.
+
+def test_a_stopped_member_stays_as_it_is_while_others_go_on(tmp_path, slow_is_best_at_first):
+    configs = runs(tmp_path)
+    assert not train_population(configs, make_method, StopRequest())
+    assert_the_slow_one_stopped(configs)
+
+
+@pytest.mark.matrix
+def test_it_has_the_very_weights_of_a_population_that_ends_there(
+    tmp_path, monkeypatch, slow_is_best_at_first
+):
+    configs = runs(tmp_path / "one")
+    with pytest.raises(Stopped):
+        train_population(configs, make_method, Interruption(5))
+    assert not train_population(configs, make_method, StopRequest())
+    assert_the_slow_one_stopped(configs)
+
     monkeypatch.setitem(selection.RULES, "source_val", lambda records, num_source_val: 0)
     others = runs(tmp_path / "both")
     assert not train_population(others, make_method, StopRequest())

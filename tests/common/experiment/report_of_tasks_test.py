@@ -112,7 +112,7 @@ def test_keys_that_others_read_stay(many):
     assert summary == many[1].summary
     assert summary.keys() == {
         *("experiment", "rows", "tasks", "incomplete", "failed", "notes"),
-        *("across", "choices", "published", "unlabelled"),
+        *("across", "choices", "published", "unlabelled", "measured"),
     }
     assert summary["across"][0]["average"] == {
         "source_only": pytest.approx(0.63),

@@ -23,7 +23,7 @@ def test_report_files_are_written(written):
         *("figures", "report.md", "results.csv", "summary.json")
     ]
     # Pictures have no decision boundary.
-    names = [name for name in drawing.READING if name != "decision_boundary"]
+    names = [name for name in drawing.READING if name not in OF_OTHER_TASKS]
     assert sorted(made.figures) == sorted(folder / "figures" / f"{name}.png" for name in names)
     text = made.path.read_text()
     for path in made.figures:
@@ -103,6 +103,10 @@ def test_junk_in_a_folder_never_stops_the_report(tmp_path_factory, junk):
     assert "no finished runs" in report.format_table(summary)
 
 
+# Figures that tasks on a plane, or of several numbers of labels, have.
+OF_OTHER_TASKS = ("decision_boundary", "accuracy_by_labels")
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -150,7 +154,7 @@ def test_broken_arrays_cost_only_their_figures(experiment):
     text = made.path.read_text()
     for name in ("embedding", "sample_pictures"):
         assert f"no figure {name}: dann-seed101-0.3/outputs.npz cannot be read" in text
-    assert len(made.figures) == len(drawing.READING) - 3
+    assert len(made.figures) == len(drawing.READING) - len(OF_OTHER_TASKS) - 2
 
 
 def test_crash_leaves_the_old_report(experiment, monkeypatch):

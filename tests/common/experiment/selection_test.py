@@ -94,7 +94,7 @@ def test_no_oracle_value_changes_a_rules_choice(values):
 
 
 def test_rule_that_reads_an_oracle_value_fails(monkeypatch):
-    def leak(records, *, num_source_val):
+    def leak(records, *, num_source_val, primary):
         return max(range(len(records)), key=lambda i: records[i]["oracle/target_test_accuracy"])
 
     monkeypatch.setitem(selection.RULES, "leak", leak)

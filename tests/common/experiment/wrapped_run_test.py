@@ -10,6 +10,9 @@ from common.experiment.outcome import StopRequest, UsageError
 from common.experiment.run import train_alone, train_population
 from tests.tiny_run import make_method, tiny
 
+# Bits of a streamed and of a resident run are compared.
+pytestmark = pytest.mark.usefixtures("optimized")
+
 ALONE = {"runtime.devices": 1, "data.center": "source"}
 
 

@@ -274,7 +274,7 @@ def test_of_a_tie_the_first_place_takes_the_gradient_as_in_the_native_form(windo
 
 
 @pytest.mark.parametrize("layer", ["batch", "group"])
-def test_gradients_behind_a_normalisation_are_those_of_the_native_form(layer):
+def test_gradients_behind_a_normalisation_are_those_of_the_native_form(layer, optimized):
     """The compiler may compute a normalised map twice, and round it in two ways.
 
     The comparison with the largest of a window must not miss it for that.
@@ -301,7 +301,8 @@ def test_gradients_behind_a_normalisation_are_those_of_the_native_form(layer):
             lambda images: lax.scan(
                 lambda _, each: (None, gradients((first, second), each, pool)), None, images
             )[1]
-        )
+        ),
+        compiler_options={"xla_cpu_use_fusion_emitters": True},
     )(images)
     for actual, expected in zip(run(max_pool), run(max_pool_native), strict=True):
         np.testing.assert_allclose(actual, expected, atol=1e-4 * float(abs(expected).max()))

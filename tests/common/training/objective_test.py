@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from common.method import Alignment
+from common.method import Alignment, Regularizer
 from common.models.network import make_network
 from common.training.objective import cross_entropy, make_objective, needs_of
 from tests.tiny import NUM_CLASSES, make_config
@@ -88,6 +88,71 @@ def test_without_a_term_the_loss_is_that_of_the_labelled_domain(domains):
     np.testing.assert_allclose(aux.metrics[f"{labelled}_accuracy"], accuracy, 1e-6)
     assert set(aux.metrics) == {"task_loss", f"{labelled}_accuracy"}
     assert aux.method_state == {}
+
+
+def test_label_smoothing_gives_a_share_of_each_label_to_all_classes():
+    logits, labels, share = DRAW.normal(size=(5, 3)), DRAW.integers(0, 3, 5), 0.1
+    smooth = (1 - share) * np.eye(3)[labels] + share / 3
+    log_shares = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    losses = -(smooth * log_shares).sum(1)
+    arrays = jnp.asarray(logits, jnp.float32), jnp.asarray(labels)
+    own = cross_entropy(*arrays, smoothing=share)
+    np.testing.assert_allclose(own, losses.mean(), 1e-5)
+    # Not over the wrong classes alone, as some code has it.
+    wrong = np.where(np.eye(3)[labels] > 0, 1 - share, share / 2)
+    assert abs(own + (wrong * log_shares).sum(1).mean()) > 1e-3
+    # The least loss is at the smoothed labels.
+    gradient = jax.grad(lambda z: cross_entropy(z, arrays[1], smoothing=share))(
+        jnp.log(jnp.asarray(smooth, jnp.float32))
+    )
+    np.testing.assert_allclose(gradient, np.zeros((5, 3)), atol=1e-6)
+
+
+def test_mixed_pictures_have_the_mixed_loss_of_both_labels_and_terms_see_them():
+    def loss(params, method_state, view, **rest):
+        seen = {domain: view.batch[domain]["image"] for domain in BOTH}
+        return jnp.zeros(()), method_state, seen | {"label": view.batch["source"]["label"]}
+
+    term = Alignment(lambda key, outputs: ({}, {}), loss)
+    network = make_network(make_config()["model"], NUM_CLASSES)
+    options = {"label_smoothing": 0.0, "mixup": 0.4}
+    method = make_objective(network, BOTH, {"own": term}, "alignment", options=options)
+    batch = make_batch(BOTH)
+    variables = jax.jit(method.init)(jax.random.key(0), batch)
+    hparams = {"alignment.own.weight": jnp.float32(0)}
+    value, aux, _ = evaluate(method, batch, hparams, variables=variables, key=3)
+    pictures, labels = batch["source"]["image"], np.asarray(batch["source"]["label"])
+    mixed = np.asarray(aux.metrics["own/source"])
+    np.testing.assert_array_equal(aux.metrics["own/label"], labels)
+    np.testing.assert_array_equal(aux.metrics["own/target"], batch["target"]["image"])
+    # Each mixture is at least one half the picture in its place, and for the rest another one.
+    flat, own = np.asarray(pictures).reshape(6, -1), mixed.reshape(6, -1)
+    found = []
+    for row in range(6):
+        for other in range(6):
+            step = flat[other] - flat[row]
+            share = 1 - (own[row] - flat[row]) @ step / max(step @ step, 1e-12)
+            if np.allclose(flat[row] + (1 - share) * step, own[row], atol=1e-5) and step.any():
+                found.append((row, other, share))
+    shares = {round(share, 4) for _, _, share in found}
+    assert len(shares) == 1 and 0.5 <= shares.pop() < 1
+    partner = dict.fromkeys(range(6), 0) | {row: other for row, other, _ in found}
+    share = found[0][2]
+    logits = method.predict(variables, jnp.asarray(mixed), "source").logits
+    rows = [row for row, _, _ in found]
+    expected = share * log_likelihood(logits, labels)
+    # A picture that is its own partner is not mixed.
+    others = [partner[row] if row in rows else row for row in range(6)]
+    expected = expected + (1 - share) * log_likelihood(logits, labels[others])
+    np.testing.assert_allclose(aux.metrics["task_loss"], -expected.mean(), 1e-4)
+    np.testing.assert_array_equal(value, aux.metrics["task_loss"])
+
+
+def test_regularisers_are_of_fine_tuning_alone():
+    network = make_network(make_config()["model"], NUM_CLASSES)
+    regularizer = Regularizer(lambda params, outputs: {}, lambda *given: (jnp.zeros(()), {}))
+    with pytest.raises(ValueError, match="held regularise fine-tuning, which has no term such as"):
+        make_objective(network, BOTH, {"own": make_term()}, "alignment", {"held": regularizer})
 
 
 def test_two_labelled_domains_count_alike():

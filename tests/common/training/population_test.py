@@ -8,6 +8,9 @@ from common.training import parallel
 from common.training.state import HEALTHY
 from tests import tiny
 
+# Bits of scans of different lengths are compared.
+pytestmark = pytest.mark.usefixtures("optimized")
+
 NUM_MEMBERS = 8
 LARGEST = "optimizer.learning_rate"
 

@@ -1,0 +1,50 @@
+"""Named layers of every network: they are returned, and their channels can be switched off."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from common.models.network import make_network
+from common.models.normalization import initialize, predict
+from configs import base
+
+OPTIONS = {
+    "cnn": {"channels": 4, "hidden": (8, 4)},
+    "mlp": {"hidden": (8, 4)},
+    "svhn_net": {"channels": (4, 4, 4)},
+}
+
+
+@pytest.mark.parametrize(
+    "name", ["cnn", *[pytest.param(own, marks=pytest.mark.matrix) for own in OPTIONS]]
+)
+def test_the_channels_of_every_layer_can_be_switched_off(name):
+    config = base.get_config()
+    config.model.name, config.model.normalization = name, "none"
+    config.model.options = OPTIONS[name]
+    network = make_network(config.to_dict()["model"], 3)
+    images = jnp.asarray(np.random.default_rng(0).random((2, 8, 8, 1)), jnp.float32)
+
+    @jax.jit
+    def run():
+        params, stats = initialize(network, jax.random.key(0), {"source": images})
+        variables = {"params": params, "batch_stats": stats}
+        whole = predict(network, variables, images, "source", layers=None)
+        parts = {}
+        for layer, maps in whole.layers.items():
+            mask = jnp.ones(maps.shape[-1]).at[1].set(0)
+            parts[layer] = predict(
+                network, variables, images, "source", layers=(layer,), masks={layer: mask}
+            )
+        return whole, parts
+
+    whole, parts = run()
+    assert parts
+    for layer, part in parts.items():
+        maps = np.asarray(whole.layers[layer])
+        np.testing.assert_array_equal(part.layers[layer][..., 1], np.zeros(maps.shape[:-1]))
+        np.testing.assert_array_equal(part.layers[layer][..., 0], maps[..., 0])
+        if maps[..., 1].any():
+            assert np.abs(part.logits - whole.logits).max() > 1e-6, layer
+    assert any(np.asarray(whole.layers[layer])[..., 1].any() for layer in parts)
