@@ -7,8 +7,9 @@ from common.experiment.reporting.run_record import Run
 
 
 def settings(**init_from: Any):
-    unused: dict[str, Any] = dict.fromkeys(Run._fields)
-    return settings_of({0: Run(**(unused | {"config": {"init_from": init_from}}))})
+    about: dict[str, Any] = dict.fromkeys(Run._fields)
+    about["config"] = {"init_from": init_from}
+    return settings_of({0: Run(**about)})
 
 
 def is_own(one, other):
