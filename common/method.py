@@ -29,12 +29,13 @@ class Outputs(NamedTuple):
 
     Attributes:
         features: `[batch, feature]`, what the task head reads.
-        logits: `[batch, class]`, unnormalised.
+        logits: `[batch, class]`, unnormalised; of segmentation `[batch, height, width, class]`, of
+            other kinds of tasks what their heads say.
         layers: Named inner activations, only those that were asked for.
     """
 
     features: Float[Array, "batch feature"]
-    logits: Float[Array, "batch class"]
+    logits: Float[Array, "batch *more"]
     layers: Mapping[str, Array] = {}
 
 

@@ -57,7 +57,7 @@ WRONG = [
     (["sweep", DIGITS, "--config.data.batch_size=1000"], "has 900 examples"),
     (["train", DIGITS + ":method=mmd", "--config.data.batch_size=1"], "take at least 2"),
     (["report"], "report needs folders such as"),
-    (["sweep", DIGITS, "--output=docs"], "--output is a flag of report, not of sweep"),
+    (["sweep", DIGITS, "--output=docs"], "--output is a flag of report and convert, not of"),
     (["report", "nowhere"], "not nowhere"),
     (["report", "docs"], "no run is in docs; name a folder of runs"),
     (["list", "modles"], "the kind to list is 'modles'; did you mean 'models'?"),

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 from common.models.convolution import Convolution
 from common.models.input_statistics import standardize
-from common.models.mode import Mode, run_stage
+from common.models.mode import Mode, name_layer, run_stage
 from common.models.normalization import Normalization
 
 KERNEL_INIT = nn.initializers.he_normal()
@@ -127,7 +127,7 @@ class CifarResNet20(nn.Module):
 
         value = standardize(images, self.input_statistics)
         value = run_stage(self, stem, value, remat=self.remat)
-        self.sow("layers", "stage_0", value)
+        value = name_layer(self, "stage_0", value)
         for stage, channels in enumerate(self.channels, 1):
             for index in range(self.blocks):
                 stride = 2 if stage > 1 and index == 0 else 1
@@ -149,7 +149,7 @@ class CifarResNet20(nn.Module):
                     )(value, mode=mode)
 
                 value = run_stage(self, block, value, remat=self.remat)
-            self.sow("layers", f"stage_{stage}", value)
+            value = name_layer(self, f"stage_{stage}", value)
         return jnp.mean(value, (1, 2))
 
 

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 from common.models.convolution import Convolution, max_pool
 from common.models.input_statistics import standardize
-from common.models.mode import Mode, run_stage
+from common.models.mode import Mode, name_layer, run_stage
 from common.models.normalization import Normalization
 
 KERNEL_INIT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
@@ -136,7 +136,7 @@ class ResNet18(nn.Module):
 
         value = standardize(images, self.input_statistics)
         value = run_stage(self, stem, value, remat=self.remat)
-        self.sow("layers", "stage_0", value)
+        value = name_layer(self, "stage_0", value)
         for stage, count in enumerate(self.blocks, 1):
             channels = self.width * 2 ** (stage - 1)
             for index in range(count):
@@ -161,7 +161,7 @@ class ResNet18(nn.Module):
                     )(value, mode=mode)
 
                 value = run_stage(self, block, value, remat=self.remat)
-            self.sow("layers", f"stage_{stage}", value)
+            value = name_layer(self, f"stage_{stage}", value)
         return jnp.mean(value, (1, 2))
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from common.models.convolution import Convolution, max_pool
 from common.models.input_statistics import standardize
-from common.models.mode import Dropout, Mode, computation_type, run_stage
+from common.models.mode import Dropout, Mode, computation_type, name_layer, run_stage
 from common.models.normalization import Normalization
 
 KERNEL_INIT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
@@ -92,7 +92,7 @@ class VGG16(nn.Module):
                 return max_pool(value)
 
             value = run_stage(self, convolve, value, remat=self.remat)
-            self.sow("layers", f"stage_{stage}", value)
+            value = name_layer(self, f"stage_{stage}", value)
         value = average_pool(value, self.pooled)
         value = value.reshape(value.shape[0], -1)
         for index, units in enumerate(self.hidden):
@@ -107,7 +107,7 @@ class VGG16(nn.Module):
                 return Dropout(module.dropout, name=f"dropout_{index}")(nn.relu(value), mode=mode)
 
             value = run_stage(self, connect, value, remat=self.remat)
-            self.sow("layers", f"stage_{len(self.blocks) + index}", value)
+            value = name_layer(self, f"stage_{len(self.blocks) + index}", value)
         return value
 
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from common.models.input_statistics import standardize
-from common.models.mode import Dropout, Mode, computation_type, run_stage
+from common.models.mode import Dropout, Mode, computation_type, name_layer, run_stage
 from common.models.resampling import resize_grid
 
 GELUS = {"erf": False, "tanh": True}
@@ -221,7 +221,7 @@ class ViTB16(nn.Module):
 
         value = standardize(images, self.input_statistics)
         value = run_stage(self, stem, value, remat=self.remat)
-        self.sow("layers", "stage_0", value)
+        value = name_layer(self, "stage_0", value)
         for index in range(self.blocks):
 
             def block(module: ViTB16, value: Array, name: str = f"block_{index}") -> Array:
@@ -236,7 +236,7 @@ class ViTB16(nn.Module):
                 )(value, mode=mode)
 
             value = run_stage(self, block, value, remat=self.remat)
-            self.sow("layers", f"stage_{index + 1}", value)
+            value = name_layer(self, f"stage_{index + 1}", value)
         value = value[:, 0] if self.features == "class_token" else jnp.mean(value[:, 1:], 1)
         return _layer_norm(self.layer_norm_epsilon, self.dtype, "normalization")(value)
 

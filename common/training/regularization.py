@@ -7,13 +7,11 @@ from typing import Any
 
 import jax
 
-from common.method import LABELLED, Batch, Outputs, Regularizer, RegularizerView, Start
+from common.method import CACHE, LABELLED, Batch, Outputs, Regularizer, RegularizerView, Start
 from common.models.mode import TRAINING
 from common.models.normalization import ROOTS, Network, predict
 
 PREFIX = "regularization"
-# Where the state of a method keeps the weights that a run starts from.
-START = "start"
 
 
 def layers_of(regularizers: Mapping[str, Regularizer]) -> tuple[str, ...] | None:
@@ -43,12 +41,13 @@ def keep_start(
         variables: `params` and `batch_stats` are read.
 
     Returns:
-        A part of the method's state; empty where no regulariser compares with the start.
+        A part of the method's state, which is not kept with the chosen weights; empty where no
+        regulariser compares with the start.
     """
     if not any(regularizer.needs_start for regularizer in regularizers.values()):
         return {}
     params = {root: variables["params"][root] for root in ROOTS}
-    return {START: {"params": params, "batch_stats": variables["batch_stats"]}}
+    return {CACHE: {"params": params, "batch_stats": variables["batch_stats"]}}
 
 
 def start_of(network: Network, states: Mapping[str, Any]) -> Start:
@@ -61,7 +60,7 @@ def start_of(network: Network, states: Mapping[str, Any]) -> Start:
     Returns:
         The start; without parameters where none was kept.
     """
-    kept = jax.lax.stop_gradient(states.get(START, {"params": {}, "batch_stats": {}}))
+    kept = jax.lax.stop_gradient(states.get(CACHE, {"params": {}, "batch_stats": {}}))
 
     def starting(images, domain, **options):
         return jax.lax.stop_gradient(predict(network, kept, images, domain, **options))

@@ -163,3 +163,12 @@ def test_a_whole_method_on_a_partial_target_needs_leave(monkeypatch):
         make_adaptation(config, tiny.NUM_CLASSES)
     config["data"]["target_classes"] = []
     assert make_adaptation(config, tiny.NUM_CLASSES) is built
+
+
+@pytest.mark.parametrize("option", ["label_smoothing", "mixup"])
+@pytest.mark.parametrize("row", METHODS)
+def test_a_whole_method_has_no_shared_task_loss_to_change(row, option):
+    config = tiny.make_row_config(row)
+    config["objective"] = {**config["objective"], option: 0.1}
+    with pytest.raises(ValueError, match=f"config.objective.{option} is 0.1, an option of the"):
+        tiny.MAKERS["dann"](config, tiny.NUM_CLASSES)

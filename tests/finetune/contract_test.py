@@ -10,6 +10,7 @@ import pytest
 
 from common.data.stream import Stream
 from common.experiment import checkpoint
+from common.method import CACHE
 from common.training import parallel
 from common.training.optimizer import paths_of
 from configs.catalogue import REGULARIZERS, TRANSFER
@@ -103,9 +104,9 @@ def test_a_row_trains_every_root_with_finite_values(row):
 def test_the_start_is_what_was_taken_over_and_stays(row):
     before, after = begun(row)[0], trained(row)[0]
     jax.tree.map(np.testing.assert_array_equal, before.method_state, after.method_state)
-    if "start" not in before.method_state:
+    if CACHE not in before.method_state:
         return
-    kept = before.method_state["start"]
+    kept = before.method_state[CACHE]
     assert set(kept["params"]) == {"feature_extractor", "task_head"}
     for root, tree in kept["params"].items():
         jax.tree.map(np.testing.assert_array_equal, tree, before.params[root])

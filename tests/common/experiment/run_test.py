@@ -269,6 +269,14 @@ def test_the_result_counts_the_target_labels_that_were_seen(method, tmp_path):
         ({"data.transductive": True, "domains": ("target_labelled",)}, "test labels"),
         ({"data.target_labels_per_class": -1}, "target_labels_per_class is -1"),
         ({"runtime.log_every": 0}, "config.runtime.log_every is 0"),
+        ({"objective.label_smoothing": 1.0}, r"objective.label_smoothing is 1.0; it must lie in"),
+        ({"objective.mixup": -1.0}, "config.objective.mixup is -1.0"),
+        ({"evaluation.patience": -1}, "config.evaluation.patience is -1"),
+        ({"evaluation.stop_by": "last"}, "config.evaluation.stop_by is 'last'; legal are"),
+        (
+            {"evaluation.patience": 2, "evaluation.reverse_validation": True},
+            "reverse validation trains back for all of config.num_steps",
+        ),
     ],
 )
 def test_impossible_config_is_refused_before_anything_is_written(changes, sentence, tmp_path):

@@ -1,6 +1,7 @@
 """Tests of whole runs whose labels are no classes, or two."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -93,37 +94,47 @@ def train(configs):
 
 
 def test_values_are_learned_by_their_error_and_reported_in_their_units(files, tmp_path):
-    for row, seeds in (("source_only", (0, 1)), ("mmd", (0,))):
-        slow = {"optimizer.learning_rate": 0.02}
-        configs = [
-            config_of(files, tmp_path, "regression", row, seed=seed, **slow) for seed in seeds
-        ]
-        result, records, own = train(configs)
-        assert result["primary_metric"] == {"name": "rmse", "higher_is_better": False}
-        errors = [record["source_val/rmse"] for record in records]
-        # Predicting the mean is wrong by about 2.
-        assert errors[-1] < 1 and records[-1]["source_val/mse"] == pytest.approx(errors[-1] ** 2)
-        chosen = result["selections"]
-        assert chosen["source_val"]["source_val_rmse"] == min(errors)
-        assert set(chosen) == {"last", "source_val", "oracle"}
-        target = chosen["last"]["oracle/metrics"]["target_test"]
-        assert target["rmse"] == pytest.approx(chosen["last"]["oracle/target_test_rmse"], rel=1e-5)
-        assert set(target) == {"examples", "mse", "rmse", "mae", "r2"}
-        with np.load(own / "outputs.npz") as kept:
-            truth, found = kept["oracle/target_test_label"], kept["target_test/prediction"]
-            assert target["mse"] == pytest.approx(np.mean((truth - found) ** 2), rel=1e-5)
+    slow = {"optimizer.learning_rate": 0.02}
+    result, records, own = train([config_of(files, tmp_path, "regression", "mmd", **slow)])
+    assert result["primary_metric"] == {"name": "rmse", "higher_is_better": False}
+    errors = [record["source_val/rmse"] for record in records]
+    # Predicting the mean is wrong by about 2.
+    assert errors[-1] < 1 and records[-1]["source_val/mse"] == pytest.approx(errors[-1] ** 2)
+    chosen = result["selections"]
+    assert chosen["source_val"]["source_val_rmse"] == min(errors)
+    assert set(chosen) == {"last", "source_val", "oracle"}
+    target = chosen["last"]["oracle/metrics"]["target_test"]
+    rmse = chosen["last"]["oracle/target_test_rmse"]
+    assert target["rmse"] == pytest.approx(rmse, rel=1e-5)
+    assert set(target) == {"examples", "mse", "rmse", "mae", "r2"}
+    with np.load(own / "outputs.npz") as kept:
+        truth, found = kept["oracle/target_test_label"], kept["target_test/prediction"]
+        assert target["mse"] == pytest.approx(np.mean((truth - found) ** 2), rel=1e-5)
+
+    # Three seeds of each of two rows, made of the one run: the second is worse by 1, 1.1 and 1.2.
+    for row, more in (("source_only", 0.0), ("mmd", 1.0)):
+        for seed in range(3):
+            other = own.parent / f"{row}-{seed}"
+            shutil.copytree(own, other)
+            about = json.loads((own / "config.json").read_text())
+            about["config"] |= {"method": row, "seed": seed}
+            about["config"]["alignment"] = {"mmd": {"weight": 1.0}} if row == "mmd" else {}
+            (other / "config.json").write_text(json.dumps(about))
+            last = {**chosen["last"], "oracle/target_test_rmse": 2.0 + 0.1 * seed * more + more}
+            new = {**result, "method": row, "seed": seed, "selections": {"last": last}}
+            (other / "result.json").write_text(json.dumps(new))
+    shutil.rmtree(own)
     made = report.write_report([tmp_path / "regression"])
     text = made.path.read_text()
-    assert "RMSE" in text and "accuracy" not in text.split("## What is missing")[0]
-    lines = {line.split(" | ")[0].strip("| "): line for line in text.splitlines()}
-    # A single shared seed gives a difference without an interval.
-    rmse = result["selections"]["last"]["oracle/target_test_rmse"]
-    assert f"| mmd | 1 | {rmse:.4g} | - | " in lines["mmd"]
-    assert "source_only | 2 |" in lines["source_only"]
+    assert "target RMSE" in text and "accuracy" not in text.split("## What is missing")[0]
     (task,) = made.summary["measured"]
     assert (task["metric"], task["higher_is_better"]) == ("rmse", False)
-    means = [row["target"]["mean"] for row in task["rows"]]
-    assert means == sorted(means)
+    best, worst = task["rows"]
+    assert (best["name"], worst["name"]) == ("source_only", "mmd")
+    assert worst["target"]["mean"] == pytest.approx(3.1)
+    assert worst["difference_from_source_only"]["mean"] == pytest.approx(1.1)
+    assert worst["negative_transfer"] and best["negative_transfer"] is None
+    assert "Negative transfer: mmd" in text
     assert "Of RMSE less is better" in report.format_table(made.summary)
     header, line = (made.path.parent / "results.csv").read_text().splitlines()[:2]
     cells = dict(zip(header.split(","), line.split(","), strict=True))

@@ -86,7 +86,7 @@ def test_parameters_are_as_many_as_published_and_each_in_one_stage(name):
         ("mlp", {"hidden": (8,) * 12}, "group", 12),
         ("cnn", {"hidden": (8,) * 11}, "none", 12),
         ("svhn_net", {"channels": (4, 4), "dropout": (0.1,) * 3}, "none", 2),
-        ("cifar_resnet20", {"channels": (4, 8), "blocks": 11}, "group", 3),
+        ("cifar_resnet20", {"channels": (4, 8), "blocks": 1}, "group", 3),
         ("resnet50", {"blocks": (1, 2), "width": 32}, "group", 3),
         ("vgg16", {"blocks": (1, 1, 1), "hidden": (8,)}, "none", 4),
         ("vit_s16", {"blocks": 12, "width": 12}, "none", 13),

@@ -13,11 +13,18 @@ OPTIONS = {
     "cnn": {"channels": 4, "hidden": (8, 4)},
     "mlp": {"hidden": (8, 4)},
     "svhn_net": {"channels": (4, 4, 4)},
+    "cifar_resnet20": {"blocks": 1, "channels": (4, 4)},
+    "resnet18": {"blocks": (1, 1), "width": 4},
+    "vgg16": {"blocks": (1,), "width": 4, "hidden": (8,), "pooled": 2},
+    "vit_s16": {"blocks": 1, "width": 8, "heads": 2, "hidden": 8, "patch": 4, "picture_size": 8},
 }
+# One of each way to name a layer.
+QUICK = ("cnn", "cifar_resnet20", "vit_s16")
 
 
 @pytest.mark.parametrize(
-    "name", ["cnn", *[pytest.param(own, marks=pytest.mark.matrix) for own in OPTIONS]]
+    "name",
+    [pytest.param(own, marks=() if own in QUICK else pytest.mark.matrix) for own in OPTIONS],
 )
 def test_the_channels_of_every_layer_can_be_switched_off(name):
     config = base.get_config()

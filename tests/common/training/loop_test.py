@@ -56,6 +56,16 @@ def boundaries(first_step=0, state=None, *, num_steps=20, log=5, evaluate=8, ref
     return list(loop)
 
 
+def boundaries_while(stopped):
+    """The boundaries as they come, so that what was seen may decide on the next."""
+    return run_loop(
+        *(make_program(), make_state(0), {}),
+        **{"first_step": 0, "num_steps": 20, "log_every": 5, "evaluate_every": 8},
+        choose=lambda step, train, evaluation: {"rule": np.array(False)},
+        stopped=stopped,
+    )
+
+
 @given(st.integers(1, 60), CADENCES, st.data())
 def test_next_boundary_is_the_first_multiple_or_the_end(num_steps, cadences, data):
     step = data.draw(st.integers(0, num_steps - 1))
@@ -118,6 +128,18 @@ def test_metrics_are_means_over_the_steps_since_the_last_boundary():
 
 def test_a_finished_run_has_no_boundary_left():
     assert boundaries(20) == []
+
+
+def test_the_loop_ends_once_all_members_have_stopped():
+    steps = []
+
+    def stopped():
+        return np.full(2, len(steps) >= 3)
+
+    for boundary in boundaries_while(stopped):
+        steps.append(boundary.step)
+    assert steps == [5, 8, 10]
+    assert list(boundaries_while(lambda: np.ones(2, bool))) == []
 
 
 def test_health_is_handed_over():

@@ -1,0 +1,40 @@
+"""What tells rows apart that start from files of weights."""
+
+from typing import Any
+
+from common.experiment.reporting.grouping import OWN_SETTINGS, differing_keys, settings_of
+from common.experiment.reporting.run_record import Run
+
+
+def settings(**init_from: Any):
+    about: dict[str, Any] = dict.fromkeys(Run._fields)
+    about["config"] = {"init_from": init_from}
+    return settings_of({0: Run(**about)})
+
+
+def is_own(one, other):
+    return all(key.startswith(OWN_SETTINGS) for key in differing_keys([one, other]))
+
+
+def test_a_file_is_known_by_its_name_and_what_it_holds_and_is_no_rows_own():
+    plain = settings(run="", include=".*")
+    here = settings(run="", include=".*", weights="a/w.npz", sha256="12" * 32)
+    there = settings(run="", include=".*", weights="b/w.npz", sha256="12" * 32)
+    changed = settings(run="", include=".*", weights="b/w.npz", sha256="34" * 32)
+    assert here == there and here["init_from.weights"] == "w.npz 12121212"
+    assert differing_keys([here, changed]) == ["init_from.weights"]
+    for other in (plain, changed):
+        assert not is_own(here, other)
+
+
+def test_what_is_trained_before_is_a_rows_own():
+    plain = settings(run="", include=".*", weights="w.npz", sha256="12" * 32)
+    after = settings(
+        run="",
+        method="source_only",
+        overrides={"seed": 3},
+        include="x",
+        weights="w.npz",
+        sha256="12" * 32,
+    )
+    assert is_own(plain, after)
