@@ -14,6 +14,7 @@ import optax
 import pytest
 
 from common.data import pipeline
+from common.evaluation import task_metric
 from common.experiment import checkpoint, folder, sweep
 from common.method import Aux, Method, Outputs, Phase
 from common.models import normalization
@@ -309,9 +310,9 @@ def plant_dropped_rows(monkeypatch):
         return rows[..., :whole].reshape(*rows.shape[:-1], -1, batch_size)
 
     for name in ("confusion_matrix", "mean_loss"):
-        original = getattr(population, name)
+        original = getattr(task_metric, name)
         monkeypatch.setattr(
-            population,
+            task_metric,
             name,
             lambda logits, labels, original=original: original(logits, labels[: len(logits)]),
         )

@@ -35,6 +35,7 @@ def config(monkeypatch):
         "source": "left",
         "target": "right",
         "domains": ("source", "target"),
+        "task": {"kind": "multi_class"},
         "data": {
             "split_seed": 3,
             "transductive": False,
@@ -200,7 +201,7 @@ def test_the_embedded_domains_share_classes_shape_and_range():
         "split_seed": 0,
         "synthetic_digits": {**defaults["synthetic_digits"], **few},
     }
-    config = {"source": "synthetic_digits", "target": "digits", "domains": ("source",)}
+    config = base.get_config().to_dict()
     task = load_task({**config, "data": data})
     assert task["source"].examples.images.shape == (100, 8, 8, 1)
     digits = task["target"].examples

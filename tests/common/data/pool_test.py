@@ -229,6 +229,7 @@ def params_after(run, tables):
     return tiny.params_of(tiny.train(run._replace(tables=tables), 5))
 
 
+@pytest.mark.usefixtures("optimized")
 def test_streamed_equals_resident_and_no_target_label_is_read():
     tables = pooled_tables()
     config = tiny.make_config("multi_source_dann", CHANGES)

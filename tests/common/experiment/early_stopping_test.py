@@ -72,7 +72,7 @@ def slow_is_best_at_first(monkeypatch):
     """Of two runs, that with the lower rate never gets better; the other one always does."""
     rates = []
 
-    def rule(records, *, num_source_val):
+    def rule(records, **_):
         rates.append(records[0]["train/learning_rate"])
         return 0 if rates[-1] < 1.5 * min(rates) else len(records) - 1
 

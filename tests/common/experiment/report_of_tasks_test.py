@@ -113,6 +113,7 @@ def test_keys_that_others_read_stay(many):
     assert summary.keys() == {
         *("experiment", "rows", "tasks", "incomplete", "failed", "notes"),
         *("across", "choices", "published", "unlabelled", "measured"),
+        "cross_validation",
     }
     assert summary["across"][0]["average"] == {
         "source_only": pytest.approx(0.63),
