@@ -273,7 +273,7 @@ def test_of_a_tie_the_first_place_takes_the_gradient_as_in_the_native_form(windo
     )
 
 
-@pytest.mark.parametrize("layer", ["batch", "group"])
+@pytest.mark.parametrize("layer", [pytest.param("batch", marks=pytest.mark.matrix), "group"])
 def test_gradients_behind_a_normalisation_are_those_of_the_native_form(layer, optimized):
     """The compiler may compute a normalised map twice, and round it in two ways.
 

@@ -39,7 +39,8 @@ def models(*in_matrix):
     ]
 
 
-MODELS, COMPILED = models("cifar_resnet20", "vgg16"), models("cifar_resnet20", "vgg16", "resnet18")
+MODELS = models("cifar_resnet20", "vgg16")
+COMPILED = models("cifar_resnet20", "vgg16", "resnet18", "lenet", "mlp")
 # How many parts of each are computed again.
 PARTS = {"mlp": 2, "lenet": 2, "cnn": 2, "svhn_net": 3}
 PARTS |= {"cifar_resnet20": 3, "resnet18": 2, "vgg16": 4, "vit_s16": 2}
