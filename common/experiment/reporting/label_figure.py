@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from common.experiment.reporting.figure_style import FAINT_INK, INK, make_figure, styled
 from common.experiment.reporting.label_budget import write_budget
 
@@ -12,9 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 READING = (
-    "Lines are means over seeds at the last step, bands 95 % intervals; dashed lines are rows that "
-    "are given no label of the target. Where a line passes below that of train_on_target, what was "
-    "learned before does harm."
+    "Lines are means over seeds at the last step, bars and bands 95 % intervals; dashed lines are "
+    "rows that are given no label of the target. Where a line passes below that of "
+    "train_on_target, what was learned before does harm."
 )
 
 
@@ -37,28 +39,24 @@ def accuracy_by_labels(
     legend_lines = -(-len(labels["lines"]) // 4)
     figure = make_figure(4.6 + 0.22 * legend_lines, title)
     axes = figure.subplots()
+    shown = [name for name, own in labels["lines"].items() if "0" not in own]
+    # Side by side, lines that are nearly equal hide no interval of one another.
+    shifts = dict(zip(shown, np.linspace(-0.16, 0.16, len(shown)), strict=True))
     for name, own in labels["lines"].items():
-        points = {key: entry for key, entry in own.items() if entry["mean"] is not None}
+        keys = sorted((key for key in own if own[key]["mean"] is not None), key=float)
+        points = {key: own[key] for key in keys}
+        percent = [100 * entry["mean"] for entry in points.values()]
+        ends = [entry["ci95"] or (entry["mean"], entry["mean"]) for entry in points.values()]
+        low, high = (np.asarray([100 * end[index] for end in ends]) for index in (0, 1))
+        style = {"color": colors[name], "linewidth": 1.6, "label": name}
         if "0" in points:
-            mean, places, style = points["0"], [-0.25, len(budgets) - 0.75], (0, (4, 2))
-            entries = [mean, mean]
-        else:
-            places, style = [place[key] for key in points], "-"
-            entries = list(points.values())
-        percent = [100 * entry["mean"] for entry in entries]
-        marker = "" if "0" in points else "o"
-        axes.plot(
-            *(places, percent),
-            color=colors[name],
-            linestyle=style,
-            marker=marker,
-            markersize=4.5,
-            linewidth=1.8,
-            label=name,
-        )
-        ends = [entry["ci95"] or (entry["mean"], entry["mean"]) for entry in entries]
-        low, high = ([100 * end[index] for end in ends] for index in (0, 1))
-        axes.fill_between(places, low, high, color=colors[name], alpha=0.1, linewidth=0)
+            across = [-0.4, len(budgets) - 0.6]
+            axes.plot(across, percent[:1] * 2, linestyle=(0, (4, 2)), zorder=1, **style)
+            axes.fill_between(across, low[0], high[0], color=colors[name], alpha=0.1, linewidth=0)
+            continue
+        errors = np.stack([percent - low, high - percent])
+        places = [place[key] + shifts[name] for key in points]
+        axes.errorbar(places, percent, errors, marker="o", markersize=4.5, elinewidth=1.2, **style)
     axes.set_xticks(range(len(budgets)), [write_budget(own, labels) for own in budgets], color=INK)
     axes.set_xlabel("labelled target examples of each class")
     axes.set_ylabel("accuracy on the target's test pictures, %", color=FAINT_INK)
