@@ -151,9 +151,10 @@ def _figure_makers(group: Sequence[Run]) -> dict[str, Callable[[], Any]]:
     if len(shape) == 1:
         by_shape = {"decision_boundary": show_boundary} if shape == [2] else {}
     return {
-        # The first stands at the top of the report.
-        **({"accuracy_by_labels": show_labels} if labels else {}),
-        "accuracy_by_method": show_accuracy,
+        # The first stands at the top of the report; of rows by number of labels one says it all.
+        **(
+            {"accuracy_by_labels": show_labels} if labels else {"accuracy_by_method": show_accuracy}
+        ),
         "training_curves": show_training,
         **by_shape,
         "embedding": show_embedding,

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 MAX_CURVES = 8
 
 
+LEGEND_LETTERS = 96  # that names in one line of a legend have room for
+
+
 MAX_NUMBERED_CLASSES = 12
 
 
@@ -163,7 +166,7 @@ def training_curves(
         [handles[name] for name in shown if name in handles],
         [name for name in shown if name in handles],
         loc="outside lower center",
-        ncols=min(4, len(handles)),
+        ncols=min(4, len(handles), max(1, LEGEND_LETTERS // max(map(len, shown)))),
     )
     return figure
 

@@ -258,6 +258,11 @@ def short_settings(settings: Mapping[str, Any]) -> list[str]:
         One text a setting, such as `strength=0.1`.
     """
     last = [key.rpartition(".")[2] for key in settings]
+    settings = {
+        # 0 stands for a whole training split.
+        key: "all" if key == "data.target_labels_per_class" and value == 0 else value
+        for key, value in settings.items()
+    }
     return [
         f"{short if last.count(short) == 1 else key}={json.dumps(value).strip(chr(34))}"
         for short, (key, value) in zip(last, settings.items(), strict=True)

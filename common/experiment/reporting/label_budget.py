@@ -17,7 +17,7 @@ from common.experiment.reporting.run_record import RunsBySeed, is_number, part_o
 
 KEY = "data.target_labels_per_class"
 # A row's name without the number that the lines of this section run over.
-_OF_KEY = re.compile(r", (?:data\.)?target_labels_per_class=\d+")
+_OF_KEY = re.compile(r", (?:data\.)?target_labels_per_class=(?:\d+|all)")
 # What negative transfer is measured against: the same labels and nothing else.
 SCRATCH = "train_on_target"
 # Two numbers are no curve.
