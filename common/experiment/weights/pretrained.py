@@ -124,19 +124,19 @@ def _load(wanted: str) -> Weights:
             *(name, own["options"], tensors),
             normalization=own["normalization"],
             channels=own["channels"],
-            library=layout,
+            layout=layout,
         )
     except ValueError as error:
         sentence = str(error)
-        if sentence.startswith("library is"):
-            raise ValueError(f"config.init_from.layout{sentence[len('library') :]}") from None
+        if sentence.startswith("layout is"):
+            raise ValueError(f"config.init_from.layout{sentence[len('layout') :]}") from None
         raise ValueError(f"{key}: {error}") from None
     flat: dict[str, Any] = {
         kind: traverse_util.flatten_dict(tree, sep="/")
         for kind, tree in converted.variables.items()
     }
     head = {f"{HEAD}logits/{name}": array for name, array in (converted.head or {}).items()}
-    return Weights(flat["params"] | head, flat["batch_stats"], converted.library)
+    return Weights(flat["params"] | head, flat["batch_stats"], converted.layout)
 
 
 def forget() -> None:

@@ -19,7 +19,7 @@ def tables(extractor: CifarResNet20) -> dict[str, Table]:
         extractor: The network.
 
     Returns:
-        A table by library.
+        A table by layout.
     """
 
     def names(key: str) -> tuple[str, ...]:

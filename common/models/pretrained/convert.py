@@ -19,7 +19,7 @@ from common.models.network import make_extractor
 from common.models.pretrained import cifar_resnet, resnet, vgg, vit
 from common.models.pretrained.table import HEAD, Entry, Table
 
-# Of each extractor that has weights elsewhere: `(extractor) -> {library: table}`; the first library
+# Of each extractor that has weights elsewhere: `(extractor) -> {layout: table}`; the first layout
 # is the one that is written by default.
 FAMILIES = {
     **dict.fromkeys([f"cifar_resnet{depth}" for depth in (20, 32, 44, 56)], cifar_resnet.tables),
@@ -40,12 +40,12 @@ class Converted(NamedTuple):
             empty where there is none); `params` also has `task_head` where the head fits.
         head: `kernel` and `bias` of the head that came along, whatever its number of classes; None
             where none did.
-        library: Whose names the weights had.
+        layout: Whose names the weights had.
     """
 
     variables: dict[str, Any]
     head: dict[str, np.ndarray] | None
-    library: str
+    layout: str
 
 
 def to_variables(
@@ -56,7 +56,7 @@ def to_variables(
     normalization: str = "batch",
     num_classes: int = 0,
     channels: int = 3,
-    library: str = "",
+    layout: str = "",
 ) -> Converted:
     """Brings weights of PyTorch into our layout.
 
@@ -67,7 +67,7 @@ def to_variables(
         normalization: The layer of the policy, a value of `normalization.LAYER_OF_POLICY`.
         num_classes: The head becomes the task head if it has so many classes; 0: never.
         channels: Of the pictures.
-        library: Whose names they are; empty: that of which most names are there.
+        layout: Whose names they are; empty: that of which most names are there.
 
     Returns:
         The variables in float32, and the head.
@@ -77,8 +77,8 @@ def to_variables(
             that are too many, and those of another shape.
     """
     known = _tables(name, options, normalization)
-    library = _choose(known, tensors, library)
-    table, (wanted, features) = known[library], _shapes(name, options, normalization, channels)
+    layout = _choose(known, tensors, layout)
+    table, (wanted, features) = known[layout], _shapes(name, options, normalization, channels)
     entries = [*table.entries]
     if any(key in tensors for entry in table.head for key in entry.keys):
         classes = [tensors[key].shape[:1] for key in table.head[0].keys if key in tensors]
@@ -108,7 +108,7 @@ def to_variables(
     if problems:
         raise ValueError(
             f"these are no weights of {name} with normalization={normalization!r} and the options "
-            f"{dict(options)} in the layout of {library}; {'; '.join(problems)}"
+            f"{dict(options)} in the layout of {layout}; {'; '.join(problems)}"
         )
     head = {kind: flat.pop(f"{HEAD}/{kind}", None) for kind in ("kernel", "bias")}
     head = None if head["bias"] is None else head
@@ -116,7 +116,7 @@ def to_variables(
         flat |= {f"{HEAD}/{kind}": array for kind, array in head.items()}
     variables = {"params": {}, "batch_stats": {}}
     variables |= traverse_util.unflatten_dict(flat, sep="/")
-    return Converted(variables, head, library)
+    return Converted(variables, head, layout)
 
 
 def from_variables(
@@ -125,7 +125,7 @@ def from_variables(
     variables: Mapping[str, Any],
     *,
     normalization: str = "batch",
-    library: str = "",
+    layout: str = "",
 ) -> dict[str, np.ndarray]:
     """Brings our weights into the layout of PyTorch.
 
@@ -135,7 +135,7 @@ def from_variables(
         variables: `params` and `batch_stats`, with the roots `feature_extractor` and, where the
             head is to come along, `task_head`; other roots stay behind.
         normalization: The layer of the policy, a value of `normalization.LAYER_OF_POLICY`.
-        library: Whose names to give; empty: the first that has them.
+        layout: Whose names to give; empty: the first that has them.
 
     Returns:
         The weights by PyTorch's names, for `load_state_dict` of the same network; those of Hugging
@@ -145,9 +145,9 @@ def from_variables(
         ValueError: A head with hidden layers, or variables of another network.
     """
     known = _tables(name, options, normalization)
-    library = library or next(iter(known))
-    check_name("library", library, known)
-    table = known[library]
+    layout = layout or next(iter(known))
+    check_name("layout", layout, known)
+    table = known[layout]
     flat = {}
     for kind, trees in variables.items():
         for root in ("feature_extractor", "task_head"):
@@ -179,11 +179,11 @@ def _tables(name: str, options: Mapping[str, Any], normalization: str) -> dict[s
     return FAMILIES[name](make_extractor(name, options, normalization=normalization))
 
 
-def _choose(known: Mapping[str, Table], tensors: Collection[str], library: str) -> str:
-    """Finds the library of which most names are there."""
-    if library:
-        check_name("library", library, known)
-        return library
+def _choose(known: Mapping[str, Table], tensors: Collection[str], layout: str) -> str:
+    """Finds the layout of which most names are there."""
+    if layout:
+        check_name("layout", layout, known)
+        return layout
     return max(
         known,
         key=lambda own: sum(

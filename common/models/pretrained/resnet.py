@@ -19,7 +19,7 @@ def tables(extractor: ResNet18) -> dict[str, Table]:
         extractor: The network.
 
     Returns:
-        A table by library.
+        A table by layout.
     """
     kind, expansion = extractor.normalization, EXPANSION if extractor.is_bottleneck else 1
     entries = []

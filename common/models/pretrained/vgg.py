@@ -42,7 +42,7 @@ def tables(extractor: VGG16) -> dict[str, Table]:
         extractor: The network.
 
     Returns:
-        A table by library.
+        A table by layout.
     """
     entries, position = [], 0
     kind = extractor.normalization

@@ -26,7 +26,7 @@ def tables(extractor: ViTB16) -> dict[str, Table]:
         extractor: The network.
 
     Returns:
-        A table by library.
+        A table by layout.
     """
     return {"timm": _timm(extractor), "torchvision": _torchvision(extractor)} | {
         "hugging_face": _hugging_face(extractor)

@@ -29,7 +29,7 @@ SMALL_VGG = {"blocks": (2, 1, 1), "width": 8, "hidden": (24, 16), "pooled": 3}
 class Case(NamedTuple):
     name: str
     options: dict[str, Any]
-    library: str
+    layout: str
     policy: str = "joint"
 
     @property
@@ -102,7 +102,7 @@ NAMES = [
 def test_logits_are_those_of_the_network_in_pytorch(name, tensors):
     case = CASES[name]
     converted = convert(case, tensors[name])
-    assert converted.library == case.library
+    assert converted.layout == case.layout
     golden = GOLDEN["cases"][name]
     logits = run(case, converted.variables, draw_pictures(golden["size"]))
     expected = np.asarray(golden["logits"])
@@ -123,17 +123,17 @@ def test_another_form_of_the_network_does_not_pass(change, tensors):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_weights_come_back_bit_for_bit_in_every_library(name, tensors):
+def test_weights_come_back_bit_for_bit_in_every_layout(name, tensors):
     case, before = CASES[name], tensors[name]
     converted = convert(case, before)
     extractor = make_extractor(case.name, case.options, normalization=case.normalization)
-    for library in FAMILIES[case.name](extractor):
-        exported = export(case, converted.variables, library=library)
+    for layout in FAMILIES[case.name](extractor):
+        exported = export(case, converted.variables, layout=layout)
         again = convert(case, exported)
-        assert again.library == library
+        assert again.layout == layout
         jax.tree.map(np.testing.assert_array_equal, again.variables, converted.variables)
         jax.tree.map(np.testing.assert_array_equal, again.head, converted.head)
-        if library == case.library and library != "hugging_face":
+        if layout == case.layout and layout != "hugging_face":
             assert set(exported) == set(before)
             for key, tensor in exported.items():
                 np.testing.assert_array_equal(tensor, before[key])
@@ -142,11 +142,11 @@ def test_weights_come_back_bit_for_bit_in_every_library(name, tensors):
 
 
 def test_the_names_in_files_of_hugging_face():
-    """Files have other names than the networks of the library's version 5 with which it ran."""
+    """Files have other names than the networks of version 5 with which it ran."""
     case = CASES["vit_hugging_face"]._replace(options={**SMALL_VIT, "blocks": 1})
     shapes = GOLDEN["cases"]["vit_hugging_face"]["shapes"]
     kept = {name: shape for name, shape in shapes.items() if ".layers.1." not in name}
-    exported = export(case, convert(case, draw_tensors(kept)).variables, library="hugging_face")
+    exported = export(case, convert(case, draw_tensors(kept)).variables, layout="hugging_face")
     block = "vit.encoder.layer.0."
     layers = [f"{block}attention.attention.{name}" for name in ("query", "key", "value")]
     layers += [f"{block}attention.output.dense", f"{block}intermediate.dense"]
@@ -161,16 +161,16 @@ def test_the_names_in_files_of_hugging_face():
     alone = {key: tensor for key, tensor in alone.items() if "classifier" not in key}
     alone |= {"pooler.dense.weight": np.zeros((24, 24)), "pooler.dense.bias": np.zeros(24)}
     converted = convert(case, alone)
-    assert converted.library == "hugging_face" and converted.head is None
+    assert converted.layout == "hugging_face" and converted.head is None
     assert set(converted.variables["params"]) == {"feature_extractor"}
 
 
 @pytest.mark.parametrize("name", list(GOLDEN["digests"]))
 def test_the_names_at_full_size_are_those_of_the_libraries(name):
-    own, _, library = name.partition(":")
+    own, _, layout = name.partition(":")
     kind = "none" if own == "vgg16" else "batch"
     own = own.removesuffix("_bn")
-    table = FAMILIES[own](make_extractor(own, {}, normalization=kind))[library or "torchvision"]
+    table = FAMILIES[own](make_extractor(own, {}, normalization=kind))[layout or "torchvision"]
     names = [entry.keys[0] for entry in (*table.entries, *table.head)] + list(table.counters)
     digest = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
     assert digest == GOLDEN["digests"][name]
@@ -292,7 +292,7 @@ def test_a_head_with_hidden_layers_has_no_place_in_pytorch(tensors):
 def test_networks_and_libraries_that_do_not_exist_are_refused(tensors):
     with pytest.raises(ValueError, match="config.model.name is 'cnn'; .*legal are cifar_resnet20"):
         to_variables("cnn", {}, {})
-    with pytest.raises(ValueError, match="library is 'tim'; did you mean 'timm'"):
-        convert(CASES["vit_timm"], tensors["vit_timm"], library="tim")
-    with pytest.raises(ValueError, match="library is 'keras'; legal are timm, torchvision"):
-        export(CASES["vit_timm"], {}, library="keras")
+    with pytest.raises(ValueError, match="layout is 'tim'; did you mean 'timm'"):
+        convert(CASES["vit_timm"], tensors["vit_timm"], layout="tim")
+    with pytest.raises(ValueError, match="layout is 'keras'; legal are timm, torchvision"):
+        export(CASES["vit_timm"], {}, layout="keras")
