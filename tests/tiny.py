@@ -170,3 +170,14 @@ def to_float64(tree: Any) -> Any:
     return jax.tree.map(
         lambda leaf: jnp.asarray(leaf, jnp.float64) if leaf.dtype == jnp.float32 else leaf, tree
     )
+
+
+def comparable(state: State) -> Any:
+    """Returns all of a state as arrays of the host."""
+    return jax.tree.map(np.asarray, state._replace(key=jax.random.key_data(state.key)))
+
+
+def to_state(arrays: Any) -> State:
+    """Returns a state of its own from what `comparable` kept: a step consumes what it is given."""
+    state = jax.tree.map(jnp.asarray, arrays)
+    return state._replace(key=jax.random.wrap_key_data(state.key))

@@ -18,6 +18,7 @@ from common.training import objective, parallel
 from common.training.optimizer import paths_of
 from configs.catalogue import METHODS, PLAIN, TERMS
 from tests import tiny
+from tests.tiny import comparable, to_state
 
 ROWS = (*PLAIN, *TERMS, *METHODS)
 ADVERSARY = TERMS["dann"][0]
@@ -44,17 +45,6 @@ def quick():
 @functools.cache
 def population_of(row):
     return tiny.make_run(tiny.make_row_config(row, CHANGES), num_members=2)
-
-
-def comparable(state):
-    """All of a state as arrays of the host."""
-    return jax.tree.map(np.asarray, state._replace(key=jax.random.key_data(state.key)))
-
-
-def to_state(arrays):
-    """A state of its own from what `comparable` kept: a step consumes the one it is given."""
-    state = jax.tree.map(jnp.asarray, arrays)
-    return state._replace(key=jax.random.wrap_key_data(state.key))
 
 
 @functools.cache

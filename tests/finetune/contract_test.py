@@ -16,6 +16,7 @@ from common.training.optimizer import paths_of
 from configs.catalogue import REGULARIZERS, TRANSFER
 from finetune.method import REGULARIZERS as BUILDERS
 from tests import tiny
+from tests.tiny import comparable, to_state
 
 ALL, PLAIN = "+".join(REGULARIZERS), next(iter(TRANSFER))
 ROWS = (*TRANSFER, *REGULARIZERS)
@@ -41,15 +42,6 @@ def quick():
 @functools.cache
 def population_of(row):
     return tiny.make_run(tiny.make_row_config(row, CHANGES), num_members=2)
-
-
-def comparable(state):
-    return jax.tree.map(np.asarray, state._replace(key=jax.random.key_data(state.key)))
-
-
-def to_state(arrays):
-    state = jax.tree.map(jnp.asarray, arrays)
-    return state._replace(key=jax.random.wrap_key_data(state.key))
 
 
 def take_over(state):

@@ -10,6 +10,7 @@ import pytest
 from common.method import Outputs, View
 from configs.catalogue import TERMS
 from dann.alignment.conditional_adversarial import conditional_adversarial
+from tests.derivation import assert_close, differences
 
 STRENGTH, GAMMA, PROGRESS = 0.7, 10.0, 0.12
 NOW = STRENGTH * (2 / (1 + np.exp(-GAMMA * PROGRESS)) - 1)
@@ -127,29 +128,6 @@ def by_hand(kind, form, params, features, logits, *, of_predictions=LOGITS, over
             losses.append(share * np.log1p(np.exp(-logit if name == "source" else logit)))
         total += np.mean(losses) / 2
     return total
-
-
-def differences(function, tree):
-    """The gradient of a function of a tree, by central differences."""
-    leaves, structure = jax.tree.flatten(tree)
-    found = []
-    for number, leaf in enumerate(leaves):
-        own = np.zeros_like(leaf)
-        for place in np.ndindex(leaf.shape):
-            ends = []
-            for sign in (1, -1):
-                moved = [np.array(other) for other in leaves]
-                moved[number][place] += sign * 1e-6
-                ends.append(function(jax.tree.unflatten(structure, moved)))
-            own[place] = (ends[0] - ends[1]) / 2e-6
-        found.append(own)
-    return jax.tree.unflatten(structure, found)
-
-
-def assert_close(tree, expected):
-    jax.tree.map(
-        lambda own, other: np.testing.assert_allclose(own, other, 1e-5, 1e-8), tree, expected
-    )
 
 
 @pytest.mark.parametrize("form", ["product", "random"])

@@ -8,6 +8,7 @@ import pytest
 from common.method import Outputs, View
 from configs.catalogue import TERMS
 from dann.alignment.margin_disparity import margin_disparity
+from tests.derivation import assert_close, differences
 
 STRENGTH, GAMMA, PROGRESS, MARGIN_FACTOR = 0.1, 10.0, 0.12, 4.0
 NOW = STRENGTH * (2 / (1 + np.exp(-GAMMA * PROGRESS)) - 1)
@@ -79,29 +80,6 @@ def by_hand(params, features, logits=LOGITS, *, soft=False):
             losses = -np.log(own) if name == "source" else -np.log(1 - own)
             total += factor * (label * losses).sum() / ROWS[name]
     return total
-
-
-def differences(function, tree):
-    """The gradient of a function of a tree, by central differences."""
-    leaves, structure = jax.tree.flatten(tree)
-    found = []
-    for number, leaf in enumerate(leaves):
-        own = np.zeros_like(leaf)
-        for place in np.ndindex(leaf.shape):
-            ends = []
-            for sign in (1, -1):
-                moved = [np.array(other) for other in leaves]
-                moved[number][place] += sign * 1e-6
-                ends.append(function(jax.tree.unflatten(structure, moved)))
-            own[place] = (ends[0] - ends[1]) / 2e-6
-        found.append(own)
-    return jax.tree.unflatten(structure, found)
-
-
-def assert_close(tree, expected):
-    jax.tree.map(
-        lambda own, other: np.testing.assert_allclose(own, other, 1e-5, 1e-7), tree, expected
-    )
 
 
 @pytest.mark.parametrize("schedule", ["ramp", "constant"])

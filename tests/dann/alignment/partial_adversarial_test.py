@@ -13,6 +13,7 @@ from configs.catalogue import TERMS
 from dann.alignment.partial_adversarial import class_weights, partial_adversarial
 from dann.method import make_method
 from tests import tiny
+from tests.derivation import differences
 
 STRENGTH, GAMMA, PROGRESS = 0.7, 10.0, 0.12
 NOW = STRENGTH * (2 / (1 + np.exp(-GAMMA * PROGRESS)) - 1)
@@ -69,23 +70,6 @@ def by_hand(params, features, of_source=WEIGHTS[LABELS], of_target=1.0):
             own = is_source if name == "source" else 1 - is_source
             total -= weight * np.log(own) / ROWS[name] / 2
     return total
-
-
-def differences(function, tree):
-    """The gradient of a function of a tree, by central differences."""
-    leaves, structure = jax.tree.flatten(tree)
-    found = []
-    for number, leaf in enumerate(leaves):
-        own = np.zeros_like(leaf)
-        for place in np.ndindex(leaf.shape):
-            ends = []
-            for sign in (1, -1):
-                moved = [np.array(other) for other in leaves]
-                moved[number][place] += sign * 1e-6
-                ends.append(function(jax.tree.unflatten(structure, moved)))
-            own[place] = (ends[0] - ends[1]) / 2e-6
-        found.append(own)
-    return jax.tree.unflatten(structure, found)
 
 
 @pytest.mark.parametrize("schedule", ["ramp", "constant"])

@@ -14,6 +14,7 @@ from common.training.state import create
 from common.training.step import make_train_step
 from dann.methods.mcd import discrepancy, make_method
 from tests import tiny
+from tests.derivation import differences
 
 WEIGHT, RATE, DECAY = 0.7, 0.01, 0.05
 HEADS = ("task_head", "second_task_head")
@@ -121,23 +122,6 @@ def by_hand(params, *, over_classes=np.mean):
 def value_by_hand(phase, params):
     first, second, gap = by_hand(params)
     return {"A": first + second, "B": first + second - WEIGHT * gap, "C": WEIGHT * gap}[phase]
-
-
-def differences(function, tree):
-    """The gradient of a function of a tree, by central differences."""
-    leaves, structure = jax.tree.flatten(tree)
-    found = []
-    for number, leaf in enumerate(leaves):
-        own = np.zeros_like(leaf)
-        for place in np.ndindex(leaf.shape):
-            ends = []
-            for sign in (1, -1):
-                moved = [np.array(other) for other in leaves]
-                moved[number][place] += sign * 1e-6
-                ends.append(function(jax.tree.unflatten(structure, moved)))
-            own[place] = (ends[0] - ends[1]) / 2e-6
-        found.append(own)
-    return jax.tree.unflatten(structure, found)
 
 
 @pytest.mark.parametrize(("index", "phase"), [*enumerate("ABC")])

@@ -5,7 +5,8 @@ import pytest
 
 from configs.catalogue import REGULARIZERS
 from finetune.regularizers.bss import bss
-from tests.finetune.derivation import assert_close, differences, numbers, outputs, see, slopes
+from tests.derivation import assert_close, differences
+from tests.finetune.view import numbers, outputs, see, slopes
 
 
 def evaluate(features, number):

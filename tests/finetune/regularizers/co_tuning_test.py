@@ -7,8 +7,9 @@ import pytest
 
 from configs.catalogue import REGULARIZERS
 from finetune.regularizers.co_tuning import ROOT, co_tuning, relate
-from tests.finetune.derivation import DOMAIN, assert_close, differences, numbers, outputs, see
-from tests.finetune.derivation import slopes as slopes_of
+from tests.derivation import assert_close, differences
+from tests.finetune.view import DOMAIN, numbers, outputs, see
+from tests.finetune.view import slopes as slopes_of
 
 UNITS, CLASSES = 4, 3
 FEATURES, LABELS = numbers(5, UNITS), np.array([0, 2, 2, 0, 2])

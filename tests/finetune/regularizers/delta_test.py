@@ -10,15 +10,8 @@ import pytest
 from common.method import Start
 from configs.catalogue import REGULARIZERS
 from finetune.regularizers.delta import attend, delta
-from tests.finetune.derivation import (
-    DOMAIN,
-    assert_close,
-    differences,
-    numbers,
-    outputs,
-    see,
-    slopes,
-)
+from tests.derivation import assert_close, differences
+from tests.finetune.view import DOMAIN, numbers, outputs, see, slopes
 
 FACTOR = 0.3
 SHAPES = {"stage_0": (4, 2, 3, 5), "dense/stage_0": (4, 6)}

@@ -5,7 +5,8 @@ import pytest
 
 from configs.catalogue import REGULARIZERS
 from finetune.regularizers.distillation import distillation
-from tests.finetune.derivation import assert_close, differences, numbers, outputs, see, slopes
+from tests.derivation import assert_close, differences
+from tests.finetune.view import numbers, outputs, see, slopes
 
 OLD, NEW = numbers(5, 3, seed=1), numbers(5, 3, seed=2)
 TEMPERATURE = 2.0

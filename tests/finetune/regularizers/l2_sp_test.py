@@ -6,7 +6,8 @@ import pytest
 
 from configs.catalogue import REGULARIZERS
 from finetune.regularizers.l2_sp import l2_sp
-from tests.finetune.derivation import assert_close, differences, numbers, outputs, see, slopes
+from tests.derivation import assert_close, differences
+from tests.finetune.view import numbers, outputs, see, slopes
 
 FACTOR = 0.3
 

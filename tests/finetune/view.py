@@ -1,4 +1,4 @@
-"""What tests of regularisers share: numbers, the view of a step, and slopes by differences."""
+"""What tests of regularisers share: numbers, and the view of a step."""
 
 from __future__ import annotations
 
@@ -61,27 +61,3 @@ def slopes(regularizer: Regularizer, make_view: Any, params: Any, given: Any, *,
         compiled = jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
         (value, metrics), gradients = compiled(params, given)
         return float(value), jax.tree.map(float, metrics), jax.tree.map(np.asarray, gradients)
-
-
-def differences(function: Any, tree: Any) -> Any:
-    """Returns the gradient of a function of a tree, by central differences."""
-    leaves, structure = jax.tree.flatten(tree)
-    found = []
-    for number, leaf in enumerate(leaves):
-        own = np.zeros_like(leaf)
-        for place in np.ndindex(leaf.shape):
-            ends = []
-            for sign in (1, -1):
-                moved = [np.array(other) for other in leaves]
-                moved[number][place] += sign * 1e-6
-                ends.append(function(jax.tree.unflatten(structure, moved)))
-            own[place] = (ends[0] - ends[1]) / 2e-6
-        found.append(own)
-    return jax.tree.unflatten(structure, found)
-
-
-def assert_close(tree: Any, expected: Any) -> None:
-    """Compares two trees of numbers."""
-    jax.tree.map(
-        lambda own, other: np.testing.assert_allclose(own, other, 1e-5, 1e-7), tree, expected
-    )
