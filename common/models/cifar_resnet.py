@@ -4,10 +4,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from common.models.convolution import Convolution
 from common.models.input_statistics import standardize
 from common.models.mode import Mode, name_layer, run_stage
-from common.models.normalization import Normalization
+from common.models.residual import convolve
 
 KERNEL_INIT = nn.initializers.he_normal()
 
@@ -44,19 +43,12 @@ class CifarBlock(nn.Module):
         """
         value = maps
         for index, stride in enumerate((self.stride, 1)):
-            value = Convolution(
-                self.channels,
-                3,
-                stride,
-                padding=1,
-                use_bias=False,
+            value = convolve(
+                *(self, value, self.channels, 3, stride),
+                name=f"{{}}_{index}",
                 kernel_init=KERNEL_INIT,
-                dtype=self.dtype,
-                name=f"convolution_{index}",
-            )(value)
-            value = Normalization(
-                self.normalization, self.groups, dtype=self.dtype, name=f"normalization_{index}"
-            )(value, mode=mode)
+                mode=mode,
+            )
             value = nn.relu(value) if index == 0 else value
         missing = self.channels - maps.shape[-1]
         before = missing // 2
@@ -111,18 +103,12 @@ class CifarResNet20(nn.Module):
         """
 
         def stem(module: CifarResNet20, value: Array) -> Array:
-            value = Convolution(
-                module.channels[0],
-                3,
-                padding=1,
-                use_bias=False,
+            value = convolve(
+                *(module, value, module.channels[0], 3),
+                name="stem_{}",
                 kernel_init=KERNEL_INIT,
-                dtype=module.dtype,
-                name="stem_convolution",
-            )(value)
-            value = Normalization(
-                module.normalization, module.groups, dtype=module.dtype, name="stem_normalization"
-            )(value, mode=mode)
+                mode=mode,
+            )
             return nn.relu(value)
 
         value = standardize(images, self.input_statistics)

@@ -4,10 +4,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from common.models.convolution import Convolution, max_pool
+from common.models.convolution import max_pool
 from common.models.input_statistics import standardize
 from common.models.mode import Mode, name_layer, run_stage
-from common.models.normalization import Normalization
+from common.models.residual import convolve
 
 KERNEL_INIT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
@@ -47,29 +47,15 @@ class ResidualBlock(nn.Module):
         Returns:
             Feature maps with as many channels as the last convolution has.
         """
-
-        def convolve(value: Array, channels: int, window: int, stride: int, name: str) -> Array:
-            value = Convolution(
-                channels,
-                window,
-                stride,
-                padding=window // 2,
-                use_bias=False,
-                kernel_init=KERNEL_INIT,
-                dtype=self.dtype,
-                name=f"convolution_{name}",
-            )(value)
-            return Normalization(
-                self.normalization, self.groups, dtype=self.dtype, name=f"normalization_{name}"
-            )(value, mode=mode)
-
+        drawn = {"kernel_init": KERNEL_INIT, "mode": mode}
         value, strided = maps, self.windows.index(3)
         for index, (window, channels) in enumerate(zip(self.windows, self.channels, strict=True)):
             value = nn.relu(value) if index else value
             stride = self.stride if index == strided else 1
-            value = convolve(value, channels, window, stride, str(index))
+            value = convolve(self, value, channels, window, stride, name=f"{{}}_{index}", **drawn)
         if self.stride != 1 or maps.shape[-1] != self.channels[-1]:
-            maps = convolve(maps, self.channels[-1], 1, self.stride, "shortcut")
+            last = self.channels[-1]
+            maps = convolve(self, maps, last, 1, self.stride, name="{}_shortcut", **drawn)
         return nn.relu(value + maps.astype(value.dtype))
 
 
@@ -119,19 +105,12 @@ class ResNet18(nn.Module):
         """
 
         def stem(module: ResNet18, value: Array) -> Array:
-            value = Convolution(
-                module.width,
-                7,
-                2,
-                padding=3,
-                use_bias=False,
+            value = convolve(
+                *(module, value, module.width, 7, 2),
+                name="stem_{}",
                 kernel_init=KERNEL_INIT,
-                dtype=module.dtype,
-                name="stem_convolution",
-            )(value)
-            value = Normalization(
-                module.normalization, module.groups, dtype=module.dtype, name="stem_normalization"
-            )(value, mode=mode)
+                mode=mode,
+            )
             return max_pool(nn.relu(value), 3, 2, 1)
 
         value = standardize(images, self.input_statistics)
