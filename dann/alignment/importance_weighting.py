@@ -7,9 +7,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from common.density_ratio import match_kernel_means, ratio_by_classifier
 from common.legal import check_count, check_keys, check_name, check_number
 from common.method import Alignment, View
-from dann.density_ratio import match_kernel_means, ratio_by_classifier
 
 OPTIONS = ("weight", "estimator", "on", "penalty", "bound", "iterations", "refresh_every")
 KEY = "config.alignment.importance_weighting"
@@ -49,7 +49,7 @@ def importance_weighting(config: Mapping[str, Any]) -> Alignment:
         Shimodaira, Improving Predictive Inference under Covariate Shift by Weighting the
         Log-Likelihood Function, Journal of Statistical Planning and Inference 90 (2000);
         Sugiyama et al., Covariate Shift Adaptation by Importance Weighted Cross Validation, JMLR 8
-        (2007); and those of `dann/density_ratio.py`.
+        (2007); and those of `common/density_ratio.py`.
     """
     check_keys(KEY, config, OPTIONS, OPTIONS)
     check_number(f"{KEY}.weight", config["weight"], most=1)

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from common.density_ratio import match_kernel_means, ratio_by_classifier
 from common.method import Outputs, View
 from configs.catalogue import TERMS
 from dann.alignment import importance_weighting as module
 from dann.alignment.importance_weighting import importance_weighting
-from dann.density_ratio import match_kernel_means, ratio_by_classifier
 from dann.method import make_method
 from tests import tiny
 

@@ -9,7 +9,7 @@ import pytest
 from scipy import optimize
 from sklearn.linear_model import LogisticRegression
 
-from dann.density_ratio import match_kernel_means, project, ratio_by_classifier
+from common.density_ratio import match_kernel_means, project, ratio_by_classifier
 
 DRAW = np.random.default_rng(0)
 PENALTY = 0.01
