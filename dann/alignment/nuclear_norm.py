@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from common.factorization import singular_values_and_directions
 from common.legal import check_keys, check_number
 from common.method import Alignment, View
 
@@ -49,7 +50,7 @@ def nuclear_norm(config: Mapping[str, Any]) -> Alignment:
     def loss(params, method_state, view: View, *, key, progress, hparams):
         del params, key, progress, hparams
         p = jax.nn.softmax(view.target.logits)
-        left, sizes, right = jnp.linalg.svd(jax.lax.stop_gradient(p), full_matrices=False)
+        left, sizes, right = singular_values_and_directions(p)
         # Directions of a singular value that is zero are rounding errors; without them the
         # gradient is the smallest of the subgradients, and equal examples keep equal gradients.
         is_real = sizes > sizes.max() * max(p.shape) * jnp.finfo(sizes.dtype).eps

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from common.factorization import singular_values_and_directions
 from common.legal import check_count, check_keys, check_number
 from common.method import Regularizer, RegularizerView
 
@@ -58,11 +59,12 @@ def bss(config: Mapping[str, Any]) -> Regularizer:
 
     def loss(params, state, view: RegularizerView, hparams):
         del params, state, hparams
-        values = [
-            # Without the vectors the gradient has no term in 1 / (sigma_i - sigma_j).
-            jnp.linalg.svd(own.features, full_matrices=False, compute_uv=False)
-            for own in view.outputs.values()
-        ]
+        values = []
+        for own in view.outputs.values():
+            left, _, right = singular_values_and_directions(own.features)
+            # With directions held, the gradient has no term in 1 / (sigma_i - sigma_j).
+            moved = jnp.matmul(own.features, right.T, precision="highest")
+            values.append(jnp.sum(left * moved, axis=0))
         smallest = jnp.stack([jnp.sum(own[-number:] ** 2) for own in values])
         metrics = {
             "smallest": jnp.mean(jnp.stack([own[-1] for own in values])),
