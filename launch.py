@@ -62,6 +62,7 @@ def _overrides() -> list[str]:
 def train(arguments: list[str]) -> None:
     """Trains one run, and before it the one that it starts from."""
     from common.experiment import folder, outcome, run
+    from common.training import process
 
     with outcome.refusing():
         configs = _resolve(_CONFIG.value)
@@ -69,6 +70,8 @@ def train(arguments: list[str]) -> None:
     if not folder.is_done(configs[-1]):
         with outcome.listen() as request:
             run.train_family(configs, _make_method, request, _overrides())
+    if not process.is_first():
+        return
     result = folder.read_json(own / "result.json")
     metric = result["primary_metric"]["name"]
     for name, chosen in result["selections"].items():
@@ -81,6 +84,7 @@ def train(arguments: list[str]) -> None:
 def sweep(arguments: list[str]) -> None:
     """Trains all runs of a config's grid and reports."""
     from common.experiment import cross_validation, folder, outcome, sweep
+    from common.training import process
 
     folds = _CROSS_VALIDATION.value
     file = config_flags.get_config_filename(flags.FLAGS["config"])
@@ -88,10 +92,12 @@ def sweep(arguments: list[str]) -> None:
         configs = sweep.expand(file, _CONFIG.value, _resolve)
         folded = sweep.expand(file, _CONFIG.value, _resolve, folds) if folds else []
     with outcome.listen() as request:
-        failures = sweep.run_sweep(folded, _make_method, request, _overrides(), print)
+        say = print if process.is_first() else lambda sentence: None
+        failures = sweep.run_sweep(folded, _make_method, request, _overrides(), say)
         configs = cross_validation.choose(configs, folded) if folds else configs
-        failures |= sweep.run_sweep(configs, _make_method, request, _overrides(), print)
-    report([str(root) for root in dict.fromkeys(map(folder.experiment_folder, configs))])
+        failures |= sweep.run_sweep(configs, _make_method, request, _overrides(), say)
+    if process.is_first():
+        report([str(root) for root in dict.fromkeys(map(folder.experiment_folder, configs))])
     if failures:
         raise outcome.RunFailed("; ".join(f"{name}: {why}" for name, why in failures.items()))
 
@@ -139,8 +145,12 @@ def main(argv: list[str]) -> None:
             command_line.refuse(f"{verb} takes flags alone; {arguments[0]!r} is none")
         if _CONFIG.value is None:
             command_line.refuse(f"{verb} needs --config=FILE, such as --config={MAIN_CONFIG}")
-        from common.training import parallel
+        from common.experiment import outcome
+        from common.training import parallel, process
 
+        runtime = _CONFIG.value.runtime
+        with outcome.refusing():
+            process.join(runtime.coordinator, runtime.num_processes, runtime.process)
         parallel.use_processor_cores()
     VERBS[verb](arguments)
     sys.stdout.flush()

@@ -147,6 +147,11 @@ def get_config() -> Any:
     config.runtime.checkpoint_every = 500  # steps
     config.runtime.evaluation_batch_size = 512
     config.runtime.devices = 0  # 0: all; of a processor's cores one for a lone run
+    # Several processes train one run: HOST:PORT of the first one, or auto where SLURM, Open MPI,
+    # Kubernetes or a TPU pod tells; "": this process is on its own
+    config.runtime.coordinator = ""
+    config.runtime.num_processes = 0  # how many there are; not under auto
+    config.runtime.process = 0  # which of them this is, from 0; not under auto
     config.runtime.parallel = "jit"  # jit | pmap: how a lone run splits its batch over devices
     config.runtime.data_path = "auto"  # auto | resident | streamed: pictures on the device or read
     config.runtime.resident_bytes = 2**31  # auto streams domains whose pictures take more

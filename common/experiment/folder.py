@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from common.experiment.outcome import UsageError, writing
+from common.training import process
 from common.training.hparam import flatten
 
 # Keys of `config.init_from` that say something where a file of weights is named.
@@ -201,6 +202,8 @@ def write_json(path: Path, value: Any) -> None:
 
 def _write_whole(path: Path, lines: Iterable[str]) -> None:
     """Writes a file beside its place and then moves it there."""
+    if not process.is_first():
+        return
     with replacing(path) as temporary:
         temporary.write_text("".join(lines))
 
@@ -260,6 +263,8 @@ def append_records(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
         RunFailed: The file system refuses it; what was there stays, and half a line after it is
             cut when the run is resumed.
     """
+    if not process.is_first():
+        return
     with writing(path), path.open("a") as file:
         for record in records:
             file.write(json.dumps(as_json(record), sort_keys=True) + "\n")

@@ -23,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from common.experiment.outcome import RunFailed, writing
+from common.training import process
 
 # A file system, or its mount, without locks.
 UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -49,7 +50,8 @@ def hold(folders: Sequence[Path], name: str = ".lock", *, wait: bool = False) ->
             held then.
     """
     with contextlib.ExitStack() as stack:
-        for folder in folders:
+        # Of processes that train one run together, the first one holds it for all.
+        for folder in folders if process.is_first() else ():
             stack.enter_context(_hold(folder, name, wait))
         yield
 

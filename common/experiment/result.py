@@ -20,6 +20,7 @@ from common.experiment.parent import base_of
 from common.experiment.retrained_head import head_inputs, retrain_head
 from common.method import LABELLED, Method, Outputs
 from common.task_kind import OF_CLASSES
+from common.training import process
 from common.training.batch import ROLE_OF_DOMAIN, training_split
 from common.training.optimizer import paths_of
 from common.training.population import Program
@@ -104,14 +105,16 @@ def write_results(
         evaluated_variables = evaluated_variables_of(alone)
         path = folder.run_folder(own)
         # A run whose files are being written is not done, also when it was before.
-        with writing(path / "result.json"):
-            (path / "result.json").unlink(missing_ok=True)
+        if process.is_first():
+            with writing(path / "result.json"):
+                (path / "result.json").unlink(missing_ok=True)
         kept = {rule: choice["variables"] for rule, choice in alone.best.items()}
         choices = {"last": evaluated_variables, **kept}
         # What a run keeps as it was need not be kept twice.
         start = base_of(own, paths_of(evaluated_variables["params"])) if alone.frozen else NO_BASE
         checkpoint.save_run(path, leave_out(path, choices, start))
-        _write_outputs(path, member, tasks[member], metric, outputs, grid)
+        if process.is_first():
+            _write_outputs(path, member, tasks[member], metric, outputs, grid)
         params = {
             name: np.asarray(leaf) for name, leaf in paths_of(evaluated_variables["params"]).items()
         }

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from common.data.stream import Stream
 from common.experiment.outcome import Stopped, StopRequest
 from common.method import Method
-from common.training import parallel
+from common.training import parallel, process
 from common.training.loop import Boundary, run_loop
 from common.training.population import Program, Tables, make_program
 from common.training.state import HEALTHY, State, evaluated_variables_of
@@ -97,11 +97,11 @@ def reverse_accuracy(
         choose=lambda step, train, evaluation: {},
     ):
         last = boundary
-        if request:
+        if process.any_of(bool(request)):
+            name = request.received or "a signal to another process"
             way_back.close()
             raise Stopped(
-                f"{request.received} in reverse validation, which begins anew: run the same "
-                "command to go on"
+                f"{name} in reverse validation, which begins anew: run the same command to go on"
             )
     way_back.close()
     assert last is not None and last.evaluation is not None

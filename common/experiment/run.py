@@ -27,7 +27,7 @@ from common.experiment.outcome import RunFailed, Stopped, StopRequest, refusing,
 from common.experiment.parent import take_over_parents
 from common.experiment.result import evaluated, write_results
 from common.experiment.reverse_validation import reverse_accuracy
-from common.training import parallel
+from common.training import parallel, process
 from common.training.hparam import make_hparams
 from common.training.loop import run_loop
 from common.training.population import OF_MEMBERS, make_program
@@ -68,7 +68,15 @@ def train_population(
             # Asked with the lock held: before, another process may be about to finish it.
             if folder.is_done_elsewhere(config, names):
                 raise RunFailed(f"{name} was trained by another process: run the command again")
-        return _train(configs, make_method, request, overrides)
+        try:
+            return _train(configs, make_method, request, overrides)
+        except jax.errors.JaxRuntimeError as error:
+            if process.count() == 1:
+                raise
+            raise RunFailed(
+                f"{names[0]}: another process that trains it has ended or cannot be reached; what "
+                "was saved is whole, start all of them again to go on"
+            ) from error
 
 
 def _train(
@@ -108,17 +116,22 @@ def _train(
         state = program.create(parallel.place(hparams, placement.members), tables)
         state = parallel.place(take_over_parents(state, configs), placement.members)
 
-    if begins_anew:
-        # The records are not those that our checkpoint goes on from.
-        shutil.rmtree(saved.parent, ignore_errors=True)
-    for own in folders:
-        with writing(own):
-            (own / "failure.json").unlink(missing_ok=True)
+    # Nothing is changed before every process has read it.
+    process.wait("read")
+    if process.is_first():
+        if begins_anew:
+            # The records are not those that our checkpoint goes on from.
+            shutil.rmtree(saved.parent, ignore_errors=True)
+        for own in folders:
+            with writing(own):
+                (own / "failure.json").unlink(missing_ok=True)
+    process.wait("cleared")
     manager = checkpoint.open_population(saved)
     first_step, state = checkpoint.restore_population(manager, state)
     folder.describe_start(
         configs, overrides, program.optimizer.summary, placement.kinds, data, first_step
     )
+    process.wait("described")
     history = [folder.cut_records(own / "metrics.jsonl", first_step) for own in folders]
     times = [folder.cut_records(own / "time.jsonl", first_step) for own in folders]
     start = max((record["start"] + 1 for records in times for record in records), default=0)
@@ -213,13 +226,13 @@ def _train(
             show(boundary.step, _progress_text(boundary.evaluation, metric))
         every = config["runtime"]["checkpoint_every"]
         ended = boundary.step == config["num_steps"] or stopped().all()
-        if ended or request or boundary.step // every > last_saved // every:
+        is_asked = process.any_of(bool(request))
+        if ended or is_asked or boundary.step // every > last_saved // every:
             checkpoint.save_population(manager, boundary.step, state)
             last_saved = boundary.step
-        if request and not ended:
-            raise Stopped(
-                f"{request.received} at step {boundary.step}: saved, run the same command to go on"
-            )
+        if is_asked and not ended:
+            name = request.received or "a signal to another process"
+            raise Stopped(f"{name} at step {boundary.step}: saved, run the same command to go on")
 
     program.close()
     manager.close()
@@ -246,9 +259,12 @@ def _train(
         for member in failures:
             last_good = evaluated_variables_of(jax.tree.map(lambda leaf, m=member: leaf[m], state))
             checkpoint.save_run(folders[member], {"last_good": last_good})
-        shutil.rmtree(folder.population_folder(configs), ignore_errors=True)
-        with contextlib.suppress(OSError):
-            folder.population_folder(configs).parent.rmdir()
+        process.wait("written")
+        if process.is_first():
+            shutil.rmtree(folder.population_folder(configs), ignore_errors=True)
+            with contextlib.suppress(OSError):
+                folder.population_folder(configs).parent.rmdir()
+    process.wait("ended")
     return {
         folder.run_id(configs[member]): _reason(step) for member, step in sorted(failures.items())
     }
@@ -333,8 +349,9 @@ def train_family(
         name = folder.run_id(parent)
         for reason in train_population([parent], make_method, request, overrides).values():
             raise RunFailed(f"{folder.run_id(config)} starts from {name}, which failed: {reason}")
-        if request:
-            raise Stopped(f"{request.received}: run the same command to go on")
+        if process.any_of(bool(request)):
+            name = request.received or "a signal to another process"
+            raise Stopped(f"{name}: run the same command to go on")
     train_alone(config, make_method, request, overrides)
 
 

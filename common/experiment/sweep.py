@@ -14,6 +14,7 @@ from common.experiment.check import MakeMethod, check_population
 from common.experiment.outcome import Stopped, StopRequest, UsageError, writing
 from common.experiment.parent import parent_folder
 from common.experiment.run import train_population
+from common.training import process
 from common.training.hparam import structure
 
 Config = Mapping[str, Any]
@@ -90,8 +91,8 @@ def pack(configs: Sequence[Config]) -> list[list[Config]]:
     groups: dict[str, list[Config]] = {}
     for config in configs:
         own = json.dumps(structure(config), sort_keys=True)
-        if config["runtime"]["parallel"] == "pmap":
-            # It spreads the batch of one run over the devices, not the members of a population.
+        if config["runtime"]["parallel"] == "pmap" or process.count() > 1:
+            # They spread the batch of one run over the devices, not the members of a population.
             own = folder.run_id(config)
         groups.setdefault(own, []).append(config)
     return list(groups.values())
@@ -123,7 +124,11 @@ def plan(configs: Sequence[Config]) -> list[list[Config]]:
             if folder.experiment_folder(config) == root
         }
         with lock.hold([root], ".sweep.lock", wait=True):
-            populations += _plan(root, wanted)
+            own = _plan(root, wanted) if process.is_first() else []
+        names = [[folder.run_id(config) for config in group] for group in own]
+        # Later processes might read what the first one has just written.
+        told = json.loads(process.from_first(json.dumps(names)))
+        populations += [[wanted[name] for name in group] for group in told]
     return populations
 
 
@@ -241,8 +246,9 @@ def run_sweep(
         left = sum(map(len, populations))
         say(f"{len(generation)} runs, {left} to train, in {len(populations)} programs")
         for population in populations:
-            if request:
-                raise Stopped(f"{request.received}: run the same command to go on")
+            if process.any_of(bool(request)):
+                name = request.received or "a signal to another process"
+                raise Stopped(f"{name}: run the same command to go on")
             failures |= train_population(population, make_method, request, overrides)
     for config in configs:
         path = folder.run_folder(config) / "failure.json"

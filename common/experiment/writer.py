@@ -13,6 +13,7 @@ import numpy as np
 from common.evaluation.task_metric import CLASSES, TaskMetric
 from common.experiment.folder import append_records, as_json
 from common.experiment.outcome import check_space, writing
+from common.training import process
 
 
 def make_record(
@@ -64,7 +65,7 @@ def open_events(
     Returns:
         `(member, record)`, which writes the scalars of a record, and a function that closes all.
     """
-    if not folders:
+    if not folders or not process.is_first():
         return lambda member, record: None, lambda: None
     from tensorboardX import SummaryWriter
 
@@ -99,6 +100,8 @@ def open_progress(title: str, first_step: int, num_steps: int) -> Callable[[int,
     Returns:
         `(step, text)`: shows a step; the text, where there is one, tells an evaluation.
     """
+    if not process.is_first():
+        return lambda step, text: None
     if sys.stderr.isatty():
         from tqdm import tqdm
 

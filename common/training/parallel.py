@@ -24,6 +24,8 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
+from common.training import process
+
 MODES = ("jit", "pmap")
 
 # The name of the copies' axis under pmap; outside, it does not exist.
@@ -87,17 +89,33 @@ def make_placement(
             f"config.runtime.devices is {max_devices}; this machine has {len(available)} "
             "(0 stands for all)"
         )
-    if max_devices == 0 and num_members == 1 and available[0].platform == "cpu":
+    num_processes = process.count()
+    if num_processes > 1 and (mode == "pmap" or max_devices):
+        raise ValueError(
+            f"{num_processes} processes train this run: config.runtime.parallel has to be 'jit' and "
+            "config.runtime.devices 0, all there are"
+        )
+    is_alone = num_members == 1 and num_processes == 1
+    if max_devices == 0 and is_alone and available[0].platform == "cpu":
         max_devices = 1
     available = available[: max_devices or None]
     divided = num_members if num_members > 1 else batch_size
     count = max(n for n in range(1, len(available) + 1) if divided % n == 0)
+    if num_processes > 1 and count < len(available):
+        raise ValueError(
+            f"{num_processes} processes with {len(available)} devices in all cannot share out "
+            f"{divided} examples evenly; change config.data.batch_size or the devices"
+        )
     devices = tuple(available[:count])
     mesh = jax.make_mesh((count,), ("row",), axis_types=(AxisType.Auto,), devices=devices)
     rows, whole = NamedSharding(mesh, PartitionSpec("row")), NamedSharding(mesh, PartitionSpec())
     alone = num_members == 1
     split = alone and count > 1 and mode == "jit"
     return Placement(whole if alone else rows, whole, rows if split else None, mode, devices)
+
+
+def _same(tree: Any) -> Any:
+    return tree
 
 
 def place(tree: Any, sharding: NamedSharding) -> Any:
@@ -110,7 +128,13 @@ def place(tree: Any, sharding: NamedSharding) -> Any:
     Returns:
         The same tree on the devices.
     """
-    return jax.device_put(tree, sharding)
+    if process.count() == 1:
+        return jax.device_put(tree, sharding)
+    # What the devices of several processes share, typed keys among it, moves by a program alone.
+    move = jax.jit(_same, out_shardings=sharding)
+    return jax.tree.map(
+        lambda leaf: move(leaf) if isinstance(leaf, Array) else jax.device_put(leaf, sharding), tree
+    )
 
 
 def split_rows(tree: Any, placement: Placement | None) -> Any:
@@ -153,6 +177,21 @@ def place_block(block: np.ndarray, placement: Placement | None) -> Array:
         return place(block, placement.members)
     sharding = NamedSharding(placement.batch.mesh, PartitionSpec(None, None, "row"))
     return jax.make_array_from_process_local_data(sharding, block)
+
+
+def whole(tree: Any, placement: Placement | None) -> Any:
+    """Lets every process read all rows of arrays that the devices of several share.
+
+    Args:
+        tree: What a compiled function returned.
+        placement: Where the program runs; None for one device.
+
+    Returns:
+        The same tree; on several processes every device then holds all of it.
+    """
+    if placement is None or process.count() == 1:
+        return tree
+    return jax.jit(_same, out_shardings=placement.shared)(tree)
 
 
 def process_rows(num_rows: int, placement: Placement | None) -> slice:
@@ -302,7 +341,10 @@ def draw_rows(draw: Callable[[tuple[int, ...]], Array], shape: tuple[int, ...]) 
 def use_processor_cores() -> None:
     """Shows JAX a device for each core of a machine without an accelerator.
 
-    Members of a population then train side by side. It has to be called before JAX is used.
+    Members of a population then train side by side. It has to be called before JAX is used. A
+    number in the environment, JAX_NUM_CPU_DEVICES, stands.
     """
+    if "JAX_NUM_CPU_DEVICES" in os.environ:
+        return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     jax.config.update("jax_num_cpu_devices", cores or 1)

@@ -387,7 +387,7 @@ def make_program(
         blocks = [batches]
         if stream:
             blocks = (jnp.asarray(block) for block in read_blocks(stream, role, batches))
-        parts = [run(variables, tables, block, 1) for block in blocks]
+        parts = [parallel.whole(run(variables, tables, block, 1), placement) for block in blocks]
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1)[:, :count], *parts)
 
     def evaluate(state, tables):
