@@ -92,8 +92,8 @@ def make_placement(
     num_processes = process.count()
     if num_processes > 1 and (mode == "pmap" or max_devices):
         raise ValueError(
-            f"{num_processes} processes train this run: config.runtime.parallel has to be 'jit' and "
-            "config.runtime.devices 0, all there are"
+            f"{num_processes} processes train this run: config.runtime.parallel has to be 'jit', "
+            "and config.runtime.devices 0, all there are"
         )
     is_alone = num_members == 1 and num_processes == 1
     if max_devices == 0 and is_alone and available[0].platform == "cpu":
