@@ -19,7 +19,7 @@ from common.data.pipeline import (
 )
 from common.data.stream import StepReader, Stream, read_blocks
 from common.evaluation.output import batches_of, outputs_over, scan
-from common.evaluation.scores.score import SCORES
+from common.evaluation.scores.information_maximization import mutual_information
 from common.evaluation.task_metric import make_task_metric
 from common.method import Method, Outputs, check_needs, fold_in_name
 from common.task_kind import OF_CLASSES
@@ -278,8 +278,9 @@ def make_program(
             result[f"{role}_{split}"] = metric.summarize(own, labels)
         if kind not in OF_CLASSES:
             return result
-        target = logits["target_val"]
-        return result | {"score": {name: score(target) for name, score in SCORES.items()}}
+        return result | {
+            "score": {"information_maximization": mutual_information(logits["target_val"])}
+        }
 
     def refresh_one(variables, hparams, tables, outputs):
         assert method.refresh is not None
