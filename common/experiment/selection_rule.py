@@ -20,9 +20,14 @@ from common.evaluation.scores.fact import FACTS
 DEFAULT_RULE = "last"
 # A score under its own name passes over flagged evaluations, with this ending it does not.
 UNGUARDED = "_unguarded"
-# What `consensus` averages: a score of the predictions, two that weigh the source's loss by
-# densities, and one of the features.
-CONSENSUS = ("information_maximization", "entropy")
+# What `consensus` averages, one of each kind: of the predictions, of the source's loss weighed by
+# densities, of the features, and of predictions on mixed pictures.
+CONSENSUS = (
+    "information_maximization",
+    "importance_weighted_validation",
+    "class_clustering",
+    "mixval",
+)
 
 Record = Mapping[str, Any]
 Rule = Callable[..., int | None]

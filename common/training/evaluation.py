@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from common.evaluation.evidence import Evidence
-from common.evaluation.scores.score import SCORES
+from common.evaluation.scores.score import SCORES, compute_scores
 from common.evaluation.task_metric import make_task_metric
 from common.method import Outputs, fold_in_name
 from common.task_kind import OF_CLASSES
@@ -177,8 +177,7 @@ def _make_measure(
             predict=lambda inputs: passes.predict(variables, inputs, one, "target"),
         )
         # The same draws at every evaluation and in every run: what differs is the network.
-        key = fold_in_name(jax.random.key(0), "score")
-        scores = {name: SCORES[name].compute(evidence, fold_in_name(key, name)) for name in names}
+        scores = compute_scores(evidence, fold_in_name(jax.random.key(0), "score"), names)
 
         predicted, truth = outputs["target_val"].logits, tables["source"]["label"]
         num_classes = predicted.shape[-1]

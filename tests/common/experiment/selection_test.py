@@ -122,9 +122,7 @@ def test_visible_leaves_the_records_as_they_are():
 
 
 def test_the_facts_that_rules_read_are_those_of_the_scores():
-    assert FACTS == {
-        name: (score.higher_is_better, score.optimised_by) for name, score in SCORES.items()
-    }
+    assert FACTS == {name: score[1:] for name, score in SCORES.items()}
     assert set(RULES) >= {"last", "source_val", "consensus", selection.DEFAULT_RULE}
     assert set(RULES) >= {*FACTS, *(f"{name}{UNGUARDED}" for name in FACTS)}
 
