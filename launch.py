@@ -72,6 +72,8 @@ def train(arguments: list[str]) -> None:
     result = folder.read_json(own / "result.json")
     metric = result["primary_metric"]["name"]
     for name, chosen in result["selections"].items():
+        if not (chosen.get("weights_kept", True) or name == "oracle"):
+            continue  # the report tells what every rule chose
         value = chosen.get(f"oracle/target_test_{metric}")
         found = "the target has no labels" if value is None else f"{value:.3f}"
         print(f"{name}: step {chosen['step']}, target test {metric}: {found}")

@@ -1,0 +1,205 @@
+"""Tests of what every evaluation measures without target labels: scores, and signs of collapse."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from common.data.stream import Stream
+from common.evaluation.evidence import Evidence
+from common.evaluation.scores import score as scores_module
+from common.evaluation.scores.score import SCORES
+from common.method import Outputs
+from common.training import evaluation
+from common.training.split_pass import make_split_pass
+from tests import tiny
+
+# Of the 20 training rows of a split fewer, of its 12 validation rows too.
+EXAMPLES = 8
+NUM_MEMBERS = 2
+CHANGES = {
+    "evaluation.score_examples": EXAMPLES,
+    "evaluation.scores": ("information_maximization", "proxy_a_distance", "mixval"),
+    "optimizer.ema_decay": 0.9,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    with tiny.quick_compilation():
+        yield
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """Two members after some steps, and what was measured of them."""
+    run = tiny.make_run(tiny.make_config("dann", CHANGES), num_members=NUM_MEMBERS)
+    state = tiny.train(run, 3)
+    return run, state, run.program.evaluate(state, run.tables)
+
+
+def measure(state, tables, **where):
+    """Measures with a program of its own."""
+    members = len(state.step)
+    run = tiny.make_run(
+        tiny.make_config("dann", CHANGES), num_members=members, tables=tables, **where
+    )
+    return run.program.evaluate(state, run.tables)
+
+
+def assert_close(found, expected, select=lambda leaf: leaf):
+    for kind in ("score", "guard"):
+        assert found[kind].keys() == expected[kind].keys()
+        for name, value in found[kind].items():
+            np.testing.assert_allclose(
+                value, select(expected[kind][name]), 1e-4, 1e-5, err_msg=f"{kind} {name}"
+            )
+
+
+def test_every_member_has_its_own_scores_and_those_of_the_run_alone(pair):
+    run, state, together = pair
+    assert set(together["score"]) == set(CHANGES["evaluation.scores"])
+    im = together["score"]["information_maximization"]
+    assert im.shape == (NUM_MEMBERS,) and im[0] != im[1]
+    alone = jax.tree.map(lambda leaf: leaf[1:], state)
+    found = measure(alone, tiny.take_members(run.tables, [1]))
+    assert_close(found, together, lambda leaf: leaf[1:])
+
+
+def test_streamed_pictures_give_the_same_scores(pair):
+    run, state, resident = pair
+    tables = {role: dict(table) for role, table in run.tables.items()}
+    images = {role: table.pop("image") for role, table in tables.items()}
+    # Room for two batches at a time.
+    assert_close(measure(state, tables, stream=Stream(images, 1000, 2)), resident)
+
+
+def test_target_labels_change_nothing_that_needs_none(pair):
+    run, state, before = pair
+    other = {**run.tables["target"], "label": 2 - run.tables["target"]["label"]}
+    after = run.program.evaluate(state, {**run.tables, "target": other})
+    for kind in ("score", "guard", "source_val"):
+        jax.tree.map(np.testing.assert_array_equal, after[kind], before[kind])
+    assert (after["target_val"]["confusion"] != before["target_val"]["confusion"]).any()
+
+
+def test_scores_cannot_reach_a_target_label_by_construction():
+    hidden = evaluation.without_target_labels(tiny.make_tables())
+    assert "label" not in hidden["target"] and "label" in hidden["source"]
+    assert not [name for name in Evidence._fields if "target" in name and "label" in name]
+
+
+@pytest.fixture
+def evidence(pair, monkeypatch):
+    """What the scores of the second member alone see, of raw arrays."""
+    run, state, _ = pair
+    seen = {}
+
+    def look(evidence, key, names):
+        images = evidence.target_val_image
+        seen["repeated"] = evidence.predict(jnp.concatenate([images, images[:3]]))
+        seen["evidence"] = evidence._replace(predict=None)
+        return {}
+
+    monkeypatch.setattr(evaluation, "compute_scores", look)
+    config = tiny.make_config("dann", CHANGES)
+    tables = tiny.take_members(run.tables, [1])
+    alone = jax.tree.map(lambda leaf: leaf[1:], state)
+    passes = make_split_pass(run.method, tables, 1, 5)
+    with jax.disable_jit():
+        evaluation.make_evaluate(config, tables, 1, passes)(alone, tables)
+    return run.method, alone, tables, seen
+
+
+def test_evidence_is_the_networks_on_a_fixed_part_of_each_split(evidence):
+    method, state, tables, seen = evidence
+    averages = jax.tree.map(lambda leaf: leaf[0], state.ema)
+    variables = {"params": averages["params"], "batch_stats": averages["batch_stats"]}
+    own = seen["evidence"]
+    for part in evaluation.PARTS:
+        role, split = part.split("_")
+        rows = tables[role][split][0]
+        positions = evaluation.sample_positions(part, len(rows), EXAMPLES)
+        assert len(positions) == EXAMPLES and len(set(positions)) == EXAMPLES
+        rows = rows[positions]
+        inputs = jnp.asarray(tables[role]["image"][rows] / 16)
+        expected = method.predict(variables, inputs, role)
+        found = getattr(own, part)
+        assert isinstance(found, Outputs)
+        np.testing.assert_allclose(found.logits, expected.logits, 1e-5, 1e-5, err_msg=part)
+        np.testing.assert_allclose(found.features, expected.features, 1e-5, 1e-5, err_msg=part)
+        if role == "source":
+            np.testing.assert_array_equal(
+                getattr(own, f"{part}_label"), tables[role]["label"][rows]
+            )
+    np.testing.assert_allclose(own.target_val_image, inputs, 1e-6)
+    repeated = np.asarray(seen["repeated"].logits)
+    np.testing.assert_allclose(repeated[:EXAMPLES], expected.logits, 1e-5, 1e-5)
+    np.testing.assert_allclose(repeated[EXAMPLES:], expected.logits[:3], 1e-5, 1e-5)
+
+
+def test_what_the_guard_looks_at(pair):
+    run, state, found = pair
+    for member in range(NUM_MEMBERS):
+        target = np.asarray(run.program.outputs(state, run.tables, "target", "val").logits[member])
+        for name, classes in (
+            ("class_entropy", target.argmax(-1)),
+            (
+                "source_class_entropy",
+                run.tables["source"]["label"][run.tables["source"]["val"][member]],
+            ),
+        ):
+            shares = np.bincount(classes) / len(classes)
+            shares = shares[shares > 0]
+            expected = -(shares * np.log(shares)).sum()
+            np.testing.assert_allclose(found["guard"][name][member], expected, 1e-5, 1e-6)
+    # Averages of noughts predict one class, so the gap is the share of all others.
+    ruined = jax.tree.map(lambda leaf: leaf * 0, state.ema)
+    gap = run.program.evaluate(state._replace(ema=ruined), run.tables)["guard"]
+    assert np.all(gap["class_entropy"] == 0)
+    raw = run.program.evaluate(
+        state._replace(ema={"params": state.params, "batch_stats": state.batch_stats}), run.tables
+    )
+    assert np.all(raw["guard"]["averaging_gap"] == 0)
+    positions = evaluation.sample_positions("target_val", 12, EXAMPLES)
+    logits = run.program.outputs(
+        state._replace(ema={"params": state.params, "batch_stats": state.batch_stats}),
+        *(run.tables, "target", "val"),
+    ).logits
+    others = np.asarray(logits).argmax(-1)[:, positions] != 0
+    np.testing.assert_allclose(gap["averaging_gap"], others.mean(1), 1e-6)
+
+
+def test_a_small_split_is_seen_whole_and_every_split_draws_for_itself():
+    np.testing.assert_array_equal(evaluation.sample_positions("target_val", 7, 8), np.arange(7))
+    first, again, other = (
+        evaluation.sample_positions(part, 1000, 20)
+        for part in ("target_val", "target_val", "source_val")
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any() and (np.diff(first) > 0).all()
+
+
+def test_which_scores_a_run_computes():
+    names = evaluation.score_names
+    assert names(tiny.make_config()) == ()
+    assert names(tiny.make_config(changes={"evaluation.score_examples": 9})) == tuple(SCORES)
+    assert names(tiny.make_config(changes=CHANGES)) == CHANGES["evaluation.scores"]
+    config = tiny.make_config(changes=CHANGES)
+    assert names({**config, "task": {**config["task"], "kind": "regression"}}) == ()
+
+
+def test_scores_that_weigh_are_those_that_need_the_domain_classifier(pair):
+    outputs = Outputs(jnp.ones((6, 2)), jnp.eye(6, 3))
+    labels = jnp.arange(6) % 3
+    bare = Evidence(
+        *(outputs, labels, outputs, labels, outputs, outputs, jnp.ones((6, 1))),
+        predict=lambda images: Outputs(images, jnp.eye(6, 3)[: len(images)]),
+    )
+    for name, score in SCORES.items():
+        try:
+            jax.eval_shape(lambda key, score=score: score.compute(bare, key), jax.random.key(0))
+        except ValueError:
+            assert name in scores_module.WEIGHED
+        else:
+            assert name not in scores_module.WEIGHED
