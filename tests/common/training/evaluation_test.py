@@ -89,53 +89,39 @@ def test_scores_cannot_reach_a_target_label_by_construction():
     assert not [name for name in Evidence._fields if "target" in name and "label" in name]
 
 
-@pytest.fixture
-def evidence(pair, monkeypatch):
-    """What the scores of the second member alone see, of raw arrays."""
+def test_evidence_is_the_networks_on_a_fixed_part_of_each_split(pair, monkeypatch):
     run, state, _ = pair
-    seen = {}
 
-    def look(evidence, key, names):
+    def show(evidence, key, names):
+        """Hands out, in the place of scores, what they see."""
         images = evidence.target_val_image
-        seen["repeated"] = evidence.predict(jnp.concatenate([images, images[:3]]))
-        seen["evidence"] = evidence._replace(predict=None)
-        return {}
+        repeated = evidence.predict(jnp.concatenate([images, images[:3]]))
+        return evidence._replace(predict=repeated)._asdict()
 
-    monkeypatch.setattr(evaluation, "compute_scores", look)
-    config = tiny.make_config("dann", CHANGES)
+    monkeypatch.setattr(evaluation, "compute_scores", show)
     tables = tiny.take_members(run.tables, [1])
     alone = jax.tree.map(lambda leaf: leaf[1:], state)
     passes = make_split_pass(run.method, tables, 1, 5)
-    with jax.disable_jit():
-        evaluation.make_evaluate(config, tables, 1, passes)(alone, tables)
-    return run.method, alone, tables, seen
+    evaluate = evaluation.make_evaluate(run.config, tables, 1, passes)
+    seen = jax.tree.map(lambda leaf: leaf[0], evaluate(alone, tables)["score"])
 
-
-def test_evidence_is_the_networks_on_a_fixed_part_of_each_split(evidence):
-    method, state, tables, seen = evidence
-    averages = jax.tree.map(lambda leaf: leaf[0], state.ema)
-    variables = {"params": averages["params"], "batch_stats": averages["batch_stats"]}
-    own = seen["evidence"]
+    variables = jax.tree.map(lambda leaf: leaf[0], alone.ema)
     for part in evaluation.PARTS:
         role, split = part.split("_")
         rows = tables[role][split][0]
         positions = evaluation.sample_positions(part, len(rows), EXAMPLES)
-        assert len(positions) == EXAMPLES and len(set(positions)) == EXAMPLES
+        assert len(set(positions)) == EXAMPLES
         rows = rows[positions]
         inputs = jnp.asarray(tables[role]["image"][rows] / 16)
-        expected = method.predict(variables, inputs, role)
-        found = getattr(own, part)
-        assert isinstance(found, Outputs)
-        np.testing.assert_allclose(found.logits, expected.logits, 1e-5, 1e-5, err_msg=part)
-        np.testing.assert_allclose(found.features, expected.features, 1e-5, 1e-5, err_msg=part)
+        expected = run.method.predict(variables, inputs, role)
+        np.testing.assert_allclose(seen[part].logits, expected.logits, 1e-5, 1e-5)
+        np.testing.assert_allclose(seen[part].features, expected.features, 1e-5, 1e-5)
         if role == "source":
-            np.testing.assert_array_equal(
-                getattr(own, f"{part}_label"), tables[role]["label"][rows]
-            )
-    np.testing.assert_allclose(own.target_val_image, inputs, 1e-6)
-    repeated = np.asarray(seen["repeated"].logits)
-    np.testing.assert_allclose(repeated[:EXAMPLES], expected.logits, 1e-5, 1e-5)
-    np.testing.assert_allclose(repeated[EXAMPLES:], expected.logits[:3], 1e-5, 1e-5)
+            np.testing.assert_array_equal(seen[f"{part}_label"], tables[role]["label"][rows])
+        elif split == "val":
+            np.testing.assert_allclose(seen["target_val_image"], inputs, 1e-6)
+            repeated = jnp.concatenate([expected.logits, expected.logits[:3]])
+            np.testing.assert_allclose(seen["predict"].logits, repeated, 1e-5, 1e-5)
 
 
 def test_what_the_guard_looks_at(pair):
