@@ -21,8 +21,9 @@ def mmd(evidence: Evidence, key: Array) -> Float[Array, ""]:
         score = mean_{i != j} k(s_i, s_j) + mean_{i != j} k(t_i, t_j) - 2 mean_{i, j} k(s_i, t_j)
 
     over features s of the source's and t of the target's training examples, of each at most 250,
-    m the mean of |x - y|^2 over all pairs of different ones. Lower is better; between equal domains it is 0 on
-    average, so it may be negative. The term of the same name minimises the same on its batches.
+    m the mean of |x - y|^2 over all pairs of different ones. Lower is better; between equal domains
+    it is 0 on average, so it may be negative. The term of the same name minimises the same on its
+    batches.
 
     It assumes that what brings the domains together keeps the classes apart. Features that are all
     the same have no distance: choose by it under a guard alone.
@@ -46,7 +47,9 @@ def mmd(evidence: Evidence, key: Array) -> Float[Array, ""]:
     if min(len(source), len(target)) < 2:
         return jnp.zeros((), source.dtype)
     both = jnp.concatenate([source, target])
-    rounding = 10 * jnp.finfo(both.dtype).eps * jnp.mean(jnp.sum(both**2, axis=-1))
+    # Distances within rounding errors of the features are none.
+    precision = jnp.finfo(both.dtype)
+    rounding = 10 * precision.eps * jnp.mean(jnp.sum(both**2, axis=-1)) + precision.tiny
     # Of centred values, whose squares are the smallest, so that rounding errors are too.
     center = both.mean(0)[None]
     source, target = source - center, target - center
