@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from common.evaluation.scores.fact import FACTS
@@ -97,7 +97,6 @@ def test_run_without_a_score_is_not_chosen_by_it():
 ACCURACY = st.floats(0, 1) | st.none()
 
 
-@settings(max_examples=50)
 @given(st.lists(st.tuples(ACCURACY, ACCURACY, ACCURACY), min_size=1, max_size=6))
 def test_no_oracle_value_changes_a_rules_choice(values):
     source, oracle, other = map(list, zip(*values, strict=True))
@@ -159,7 +158,6 @@ def ranks_by_counting(values):
     return 1 + worse + (equal - 1) / 2
 
 
-@settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 8))
 def test_consensus_is_the_best_mean_rank(seed, count):
     values = np.random.default_rng(seed).integers(0, 4, (len(CONSENSUS), count))
@@ -184,7 +182,6 @@ def test_consensus_compares_only_what_has_all_its_scores():
 SCORE = st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.booleans())
 
 
-@settings(max_examples=50)
 @given(st.lists(SCORE, min_size=1, max_size=6))
 def test_the_weights_of_a_choice_are_there_when_the_run_ends(values):
     """What is kept as the run goes is what is chosen of all its evaluations."""

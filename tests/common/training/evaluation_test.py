@@ -10,7 +10,7 @@ from common.evaluation.evidence import Evidence
 from common.evaluation.scores import score as scores_module
 from common.evaluation.scores.score import SCORES
 from common.method import Outputs
-from common.training import evaluation
+from common.training import evaluation, parallel
 from common.training.split_pass import make_split_pass
 from tests import tiny
 
@@ -24,27 +24,12 @@ CHANGES = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick():
-    with tiny.quick_compilation():
-        yield
-
-
 @pytest.fixture(scope="module")
 def pair():
     """Two members after some steps, and what was measured of them."""
     run = tiny.make_run(tiny.make_config("dann", CHANGES), num_members=NUM_MEMBERS)
     state = tiny.train(run, 3)
     return run, state, run.program.evaluate(state, run.tables)
-
-
-def measure(state, tables, **where):
-    """Measures with a program of its own."""
-    members = len(state.step)
-    run = tiny.make_run(
-        tiny.make_config("dann", CHANGES), num_members=members, tables=tables, **where
-    )
-    return run.program.evaluate(state, run.tables)
 
 
 def assert_close(found, expected, select=lambda leaf: leaf):
@@ -56,22 +41,23 @@ def assert_close(found, expected, select=lambda leaf: leaf):
             )
 
 
-def test_every_member_has_its_own_scores_and_those_of_the_run_alone(pair):
+@pytest.mark.parametrize("where", ["streamed", *parallel.MODES])
+def test_a_member_has_the_scores_of_the_run_alone_wherever_that_is(pair, where):
     run, state, together = pair
-    assert set(together["score"]) == set(CHANGES["evaluation.scores"])
     im = together["score"]["information_maximization"]
     assert im.shape == (NUM_MEMBERS,) and im[0] != im[1]
-    alone = jax.tree.map(lambda leaf: leaf[1:], state)
-    found = measure(alone, tiny.take_members(run.tables, [1]))
+    tables, options = tiny.take_members(run.tables, [1]), {}
+    state = jax.tree.map(lambda leaf: leaf[1:], state)
+    if where == "streamed":
+        images = {role: table.pop("image") for role, table in tables.items()}
+        # Room for two batches at a time.
+        options["stream"] = Stream(images, 1000, 2)
+    else:
+        options["placement"] = parallel.make_placement(1, 8, 8, where)
+        state = parallel.place(state, options["placement"].members)
+    alone = tiny.make_run(run.config, method=run.method, tables=tables, **options)
+    found = alone.program.evaluate(state, alone.tables)
     assert_close(found, together, lambda leaf: leaf[1:])
-
-
-def test_streamed_pictures_give_the_same_scores(pair):
-    run, state, resident = pair
-    tables = {role: dict(table) for role, table in run.tables.items()}
-    images = {role: table.pop("image") for role, table in tables.items()}
-    # Room for two batches at a time.
-    assert_close(measure(state, tables, stream=Stream(images, 1000, 2)), resident)
 
 
 def test_target_labels_change_nothing_that_needs_none(pair):
