@@ -68,9 +68,11 @@ def collapse(parts: Parts) -> Parts:
 
 def evidence_of(parts: Parts) -> Evidence:
     """Builds the evidence of parts, whose arrays may be traced."""
-    outputs = {name: Outputs(**parts[name]) for name in SIZES}
     return Evidence(
-        **outputs,
+        source_train=Outputs(**parts["source_train"]),
+        source_val=Outputs(**parts["source_val"]),
+        target_train=Outputs(**parts["target_train"]),
+        target_val=Outputs(**parts["target_val"]),
         source_train_label=parts["source_train_label"],
         source_val_label=parts["source_val_label"],
         target_val_image=parts["target_val_image"],
