@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.scipy.linalg import eigh_tridiagonal
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from common.linear_algebra import singular_values
 
@@ -43,3 +45,18 @@ def test_degenerate_matrices_have_finite_values():
 
 def test_a_value_that_is_none_is_not_hidden():
     assert np.isnan(values_of(jnp.full((12, 5), jnp.nan))).all()
+
+
+def test_devices_need_not_talk_to_each_other():
+    """A loop whose length depends on values would make them agree on it at every turn."""
+    mesh = jax.make_mesh((2,), ("member",), (AxisType.Auto,), devices=jax.devices()[:2])
+    members = jax.ShapeDtypeStruct(
+        (2, 12, 5), jnp.float32, sharding=NamedSharding(mesh, PartitionSpec("member"))
+    )
+
+    def is_alone(function):
+        program = jax.jit(jax.vmap(function)).lower(members).compile().as_text() or ""
+        return "all-reduce" not in program and "all-gather" not in program
+
+    assert is_alone(singular_values)
+    assert not is_alone(lambda own: eigh_tridiagonal(own[0], own[1, 1:], eigvals_only=True))
