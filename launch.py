@@ -62,6 +62,7 @@ def _overrides() -> list[str]:
 def train(arguments: list[str]) -> None:
     """Trains one run, and before it the one that it starts from."""
     from common.experiment import folder, outcome, run
+    from common.experiment.chosen import tell_chosen
     from common.training import process
 
     with outcome.refusing():
@@ -73,11 +74,7 @@ def train(arguments: list[str]) -> None:
     if not process.is_first():
         return
     result = folder.read_json(own / "result.json")
-    metric = result["primary_metric"]["name"]
-    for name, chosen in result["selections"].items():
-        value = chosen.get(f"oracle/target_test_{metric}")
-        found = "the target has no labels" if value is None else f"{value:.3f}"
-        print(f"{name}: step {chosen['step']}, target test {metric}: {found}")
+    print(*tell_chosen(result), sep="\n")
     print(f"done: {own}")
 
 

@@ -19,7 +19,7 @@ from common.data.table import CENTERS, is_streamed
 from common.data.task import load_task
 from common.experiment.outcome import refusing
 from common.experiment.parent import check_parent
-from common.experiment.selection import RULES
+from common.experiment.selection_check import check_selection
 from common.legal import check_count, check_name, check_number
 from common.method import LABELLED, UNLABELLED, Method
 from common.models.network import OF_PICTURES
@@ -41,14 +41,12 @@ LEAST = {
     **{"runtime.resident_bytes": 0, "runtime.stream_bytes": 1},
     **{"data.size": 0, "data.channels": 0, "data.num_features": 0},
     **{"data.target_labels_per_class": 0, "data.folds": 0},
-    **{"evaluation.patience": 0},
+    **{"evaluation.patience": 0, "evaluation.score_examples": 0},
 }
 NOT_NEGATIVE = (
     *("learning_rate", "epsilon", "weight_decay", "gamma", "power", "clip_norm", "max_norm"),
 )
 BELOW_ONE = ("momentum", "warmup", "ema_decay")
-# `last` is never better than what comes after it.
-STOPPING_RULES = tuple(rule for rule in RULES if rule != "last")
 # What a value must be, by the type of the default.
 KINDS: dict[type, tuple[tuple[type, ...], str]] = {
     bool: ((bool,), "True or False"),
@@ -157,7 +155,7 @@ def check_values(config: Config) -> None:
         check_number(f"config.optimizer.{name}", flat[f"optimizer.{name}"], below=1.0)
     check_number("config.objective.label_smoothing", flat["objective.label_smoothing"], below=1.0)
     check_number("config.objective.mixup", flat["objective.mixup"])
-    check_name("config.evaluation.stop_by", flat["evaluation.stop_by"], STOPPING_RULES)
+    check_selection(config)
     if flat["evaluation.patience"] and flat["evaluation.reverse_validation"]:
         raise ValueError(
             f"config.evaluation.patience is {flat['evaluation.patience']}, but reverse validation "

@@ -12,8 +12,9 @@ from common.data.domain import Domain
 from common.data.example import is_labelled
 from common.data.overlap import count_shared
 from common.evaluation.task_metric import TaskMetric, make_task_metric
-from common.experiment import checkpoint, folder, resume, selection
+from common.experiment import checkpoint, folder, guard, resume, selection
 from common.experiment.base import NO_BASE, leave_out
+from common.experiment.chosen import describe_chosen
 from common.experiment.final_metric import final_metrics
 from common.experiment.outcome import writing
 from common.experiment.parent import base_of
@@ -24,7 +25,7 @@ from common.training import process
 from common.training.batch import ROLE_OF_DOMAIN, training_split
 from common.training.optimizer import paths_of
 from common.training.population import Program
-from common.training.state import State, evaluated_variables_of
+from common.training.state import NO_STEP, State, evaluated_variables_of
 
 # Pictures and features kept for the figures, a domain.
 NUM_KEPT_EXAMPLES = 500
@@ -108,7 +109,11 @@ def write_results(
         if process.is_first():
             with writing(path / "result.json"):
                 (path / "result.json").unlink(missing_ok=True)
-        kept = {rule: choice["variables"] for rule, choice in alone.best.items()}
+        kept = {
+            rule: choice["variables"]
+            for rule, choice in alone.best.items()
+            if int(choice["step"]) != NO_STEP
+        }
         choices = {"last": evaluated_variables, **kept}
         # What a run keeps as it was need not be kept twice.
         start = base_of(own, paths_of(evaluated_variables["params"])) if alone.frozen else NO_BASE
@@ -144,9 +149,16 @@ def write_results(
             "target_labels_seen": _count_seen_labels(method, tasks[member]["target"]),
             "target_chosen_by_label": tasks[member]["target"].chosen_by_label,
             "target_test_shared_with": count_shared(tasks[member]),
-            "warnings": resume.warnings_of(folder.read_json(path / "config.json")["starts"]),
-            "selections": _select(
-                history[member], len(tasks[member]["source"].splits["val"]), metric
+            "warnings": [
+                *resume.warnings_of(folder.read_json(path / "config.json")["starts"]),
+                *guard.warnings_of(evaluated(history[member])),
+            ],
+            "selections": describe_chosen(
+                evaluated(history[member]),
+                own,
+                len(tasks[member]["source"].splits["val"]),
+                metric,
+                choices,
             ),
         }
         if own["init_from"].get("weights"):
@@ -207,26 +219,6 @@ def _retrain_head(
     inputs, labels = ({part: own[index] for part, own in parts.items()} for index in (0, 1))
     classes = task["source"].examples.classes
     return retrain_head(inputs, labels, len(classes), config["seed"])
-
-
-def _select(records: Records, num_source_val: int, metric: TaskMetric) -> dict[str, Any]:
-    """Returns what each rule chose, with what was measured there."""
-    candidates = evaluated(records)
-    primary = selection.Primary(metric.primary, metric.higher_is_better)
-    chosen = selection.choose(candidates, num_source_val=num_source_val, primary=primary)
-    return {
-        rule: {
-            "step": candidates[index]["step"],
-            f"source_val_{primary.name}": candidates[index][f"source_val/{primary.name}"],
-        }
-        | {
-            name: value
-            for name, value in candidates[index].items()
-            if name.startswith((selection.ORACLE, "score/"))
-        }
-        for rule, index in chosen.items()
-        if index is not None
-    }
 
 
 def _predict_plane(
