@@ -11,9 +11,8 @@ from common.experiment import statistics
 from common.experiment.reporting.grouping import BASELINES, LAST_METHODS, method_of
 from common.experiment.reporting.published import average_of_published
 from common.experiment.reporting.row import Row
+from common.experiment.statistics import MIN_TASKS
 
-# With fewer tasks a signed-rank test cannot reach the 5 % level, and averages say little.
-MIN_TASKS = 6
 # From this number of tasks on, the sections of single tasks are short.
 MANY_TASKS = 5
 # What every other row is compared with, where the rows are there.
