@@ -108,7 +108,7 @@ def report(arguments: list[str]) -> None:
     with outcome.refusing():
         output = Path(_OUTPUT.value) if _OUTPUT.value else None
         written = report.write_report([Path(folder) for folder in arguments], output)
-    print(report.format_table(written.summary))
+    print(report.format_table(written.summary, grey=sys.stdout.isatty()))
     print(f"report: {written.path}")
 
 

@@ -60,7 +60,7 @@ def describe_protocol(task: Mapping[str, Any], rows: Sequence[Row]) -> str:
         "Rows share all of that, so differences are paired by seed; a seed that one row "
         "lacks is dropped from the pair.",
         "Intervals are 95 % t intervals over seeds, from 20 seeds on BCa bootstrap intervals. Gap "
-        "covered is a ratio of means; its interval is a bootstrap over seeds, too narrow for few.",
+        "covered is a ratio of means; its interval is Fieller's, from 20 seeds on a bootstrap.",
         data,
         f"Binomial standard error of one run, in points: {', '.join(errors)}.",
         f"Settings: {', '.join(values)}.",

@@ -30,6 +30,7 @@ from common.experiment.statistics.paired import (
     win_probability,
 )
 from common.experiment.statistics.power import POWER, power_of_paired_test, seeds_needed
+from common.experiment.statistics.rank_correlation import rank_correlation
 
 __all__ = [
     "LEVEL",
@@ -52,6 +53,7 @@ __all__ = [
     "paired_difference",
     "power_of_paired_test",
     "probability_of_superiority",
+    "rank_correlation",
     "refuse_ranks",
     "seeds_needed",
     "signed_rank_test",
