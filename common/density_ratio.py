@@ -3,14 +3,93 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from common.linear_algebra import squared_distances
+
 # Examples of each domain from which the kernel's width is taken, and steps of the projection's
 # search for a number, each of which halves where it may be.
 WIDTH_EXAMPLES, HALVINGS = 500, 50
+
+
+class DomainClassifier(NamedTuple):
+    """A logistic regression that tells the target from the source.
+
+    Attributes:
+        center: What is subtracted from values first.
+        scale: What they are then divided by.
+        weights: Of the values, and last the intercept.
+        balance: log(N_s / N_t), by which the classifier saw one domain more often than the other.
+    """
+
+    center: Float[Array, "value"]
+    scale: Float[Array, "value"]
+    weights: Float[Array, "weight"]
+    balance: Float[Array, ""]
+
+
+def fit_classifier(
+    source: Float[Array, "source value"],
+    target: Float[Array, "target value"],
+    *,
+    penalty: float | Float[Array, ""],
+    iterations: int,
+) -> DomainClassifier:
+    """Fits a logistic regression that tells the domains apart.
+
+    Values are brought to mean 0 and deviation 1 over both domains. The regression minimises the
+    mean cross-entropy of all examples plus `penalty / 2` times the squared length of its weights,
+    without that of its intercept. Solved by accelerated gradients.
+
+    Args:
+        source: Source examples.
+        target: Target examples.
+        penalty: The penalty's factor.
+        iterations: Number of steps.
+
+    Returns:
+        The classifier.
+    """
+    both = jnp.concatenate([source, target])
+    deviation = both.std(0)
+    center, scale = both.mean(0), jnp.where(deviation > 0, deviation, 1.0)
+    values = (both - center[None]) / scale[None]
+    values = jnp.concatenate([values, jnp.ones_like(values[:, :1])], axis=1)
+    is_target = jnp.where(jnp.arange(len(both)) < len(source), 0.0, 1.0)
+    is_weight = jnp.arange(values.shape[1]) < values.shape[1] - 1
+    penalties = jnp.where(is_weight, penalty, jnp.zeros((), values.dtype))
+
+    def gradient(fitted):
+        errors = jax.nn.sigmoid(values @ fitted) - is_target
+        return errors @ values / len(values) + penalties * fitted
+
+    # The loss curves at most as much as a quarter of all values' squares, and the penalty.
+    rate = 1 / (values.shape[1] / 4 + penalty)
+    start = jnp.zeros(values.shape[1], values.dtype)
+    weights = descend(gradient, lambda moved: moved, start, rate, iterations)
+    balance = jnp.log(jnp.asarray(len(source) / len(target), values.dtype))
+    return DomainClassifier(center, scale, weights, balance)
+
+
+def log_ratio(
+    classifier: DomainClassifier, values: Float[Array, "example value"]
+) -> Float[Array, "example"]:
+    """Estimates log(p_target / p_source) of any examples: the log-odds, less those of the counts.
+
+    Args:
+        classifier: A fitted classifier.
+        values: Examples, which it need not have seen.
+
+    Returns:
+        Positive where an example is taken for one of the target, were both domains equally large.
+    """
+    standardised = (values - classifier.center[None]) / classifier.scale[None]
+    log_odds = standardised @ classifier.weights[:-1] + classifier.weights[-1]
+    return log_odds + classifier.balance
 
 
 def ratio_by_classifier(
@@ -24,15 +103,11 @@ def ratio_by_classifier(
 
         w(x) = (N_s / N_t) P(target | x) / P(source | x)
 
-    Values are brought to mean 0 and deviation 1 over both domains. The regression minimises the
-    mean cross-entropy of all examples plus `penalty / 2` times the squared length of its weights,
-    without that of its intercept. Solved by accelerated gradients.
-
     Args:
         source: Source examples.
         target: Target examples.
-        penalty: The penalty's factor.
-        iterations: Number of steps.
+        penalty: Of `fit_classifier`.
+        iterations: Of `fit_classifier`.
 
     Returns:
         w of the source examples, divided by its mean, so that N_s / N_t has no effect.
@@ -41,22 +116,8 @@ def ratio_by_classifier(
         Bickel et al., Discriminative Learning for Differing Training and Test Distributions,
         ICML (2007).
     """
-    both = jnp.concatenate([source, target])
-    deviation = both.std(0)
-    values = (both - both.mean(0)[None]) / jnp.where(deviation > 0, deviation, 1.0)[None]
-    values = jnp.concatenate([values, jnp.ones_like(values[:, :1])], axis=1)
-    is_target = jnp.where(jnp.arange(len(both)) < len(source), 0.0, 1.0)
-    penalties = jnp.full(values.shape[1], penalty, values.dtype).at[-1].set(0.0)
-
-    def gradient(fitted):
-        errors = jax.nn.sigmoid(values @ fitted) - is_target
-        return errors @ values / len(values) + penalties * fitted
-
-    # The loss curves at most as much as a quarter of all values' squares, and the penalty.
-    rate = 1 / (values.shape[1] / 4 + penalty)
-    start = jnp.zeros(values.shape[1], values.dtype)
-    fitted = descend(gradient, lambda moved: moved, start, rate, iterations)
-    return len(source) * jax.nn.softmax((values @ fitted)[: len(source)])
+    classifier = fit_classifier(source, target, penalty=penalty, iterations=iterations)
+    return len(source) * jax.nn.softmax(log_ratio(classifier, source))
 
 
 def match_kernel_means(
@@ -143,14 +204,6 @@ def descend(
 
     begin = (start, start, jnp.ones((), start.dtype))
     return jax.lax.fori_loop(0, iterations, step, begin)[0]
-
-
-def squared_distances(
-    left: Float[Array, "left value"], right: Float[Array, "right value"]
-) -> Float[Array, "left right"]:
-    """Returns `|x - y|^2` of all pairs, by inner products: too many for their differences."""
-    lengths = jnp.sum(left**2, axis=-1)[:, None] + jnp.sum(right**2, axis=-1)[None]
-    return jnp.maximum(lengths - 2 * left @ right.T, 0.0)
 
 
 def project(

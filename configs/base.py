@@ -134,7 +134,23 @@ def get_config() -> Any:
     config.evaluation.every = 200  # steps
     # Stop once so many evaluations came after the one that a rule chooses; 0: never
     config.evaluation.patience = 0
-    config.evaluation.stop_by = "source_val"  # source_val | information_maximization: that rule
+    config.evaluation.stop_by = "source_val"  # that rule, see docs/selection.md
+    # Rules whose chosen weights a run keeps, beside the last ones; of every other rule it keeps the
+    # step and what was measured there
+    config.evaluation.keep = ("source_val", "information_maximization")
+    config.evaluation.scores = ()  # label-free scores that every evaluation computes; (): all
+    config.evaluation.score_examples = 500  # of each split, at most, that they see; 0: no scores
+    # Beyond these bounds an evaluation is flagged, and no guarded rule chooses it; 0 switches one
+    # off
+    config.evaluation.guard = ConfigDict()
+    # Entropy of the classes predicted on the target, at least, times that of the source's classes
+    config.evaluation.guard.diversity = 0.75
+    config.evaluation.guard.source_floor = 0.8  # source accuracy, at least, times the best so far
+    config.evaluation.guard.domain_accuracy = 0.99  # of a discriminator, at most
+    config.evaluation.guard.outrun_accuracy = 0.45  # of it at least, but for a share of the run of
+    config.evaluation.guard.outrun_share = 0.05
+    config.evaluation.guard.loss_factor = 10.0  # times the first training loss, at most
+    config.evaluation.guard.averaging_gap = 0.3  # share that averaged and raw weights see otherwise
     # True: train back from the target's predicted labels too, and score by the source's accuracy
     config.evaluation.reverse_validation = False
     # True: also score a linear support vector machine in the place of the last layer

@@ -16,7 +16,7 @@ def main(number: int, port: str, file: str) -> None:
     from common.data.stream import Stream
     from common.training import parallel
     from common.training.hparam import make_hparams
-    from common.training.population import OF_MEMBERS
+    from common.training.member import OF_MEMBERS
     from tests import coupled, tiny
 
     class Pictures:

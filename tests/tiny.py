@@ -13,8 +13,9 @@ import numpy as np
 from common.experiment.folder import resolve
 from common.method import Method
 from common.training.hparam import make_hparams
+from common.training.member import OF_MEMBERS
 from common.training.optimizer import merge, paths_of
-from common.training.population import OF_MEMBERS, Program, make_program
+from common.training.population import Program, make_program
 from common.training.state import State
 from configs import base, catalogue
 from dann.method import make_method as make_adaptation

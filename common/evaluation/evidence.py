@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from jaxtyping import Array, Float, Int, Num
+from jaxtyping import Array, Float, Int, Key, Num
 
+from common.density_ratio import DomainClassifier
+from common.evaluation.domain_classifier import fit_domain_classifier
 from common.method import Outputs
 
 
@@ -27,6 +29,8 @@ class Evidence(NamedTuple):
         target_val: Features and logits of the target's validation examples.
         target_val_image: Those examples as the network reads them.
         predict: From such images of the target to features and logits.
+        domain_classifier: Tells the domains' features apart; `complete` fits it, once for all
+            scores.
     """
 
     source_train: Outputs
@@ -37,7 +41,45 @@ class Evidence(NamedTuple):
     target_val: Outputs
     target_val_image: Num[Array, "target_val ..."]
     predict: Callable[[Num[Array, "example ..."]], Outputs]
+    domain_classifier: DomainClassifier | None = None
 
 
 # Returns one number of a run; a score's key draws whatever is random in it.
 Scorer = Callable[[Evidence, Array], Float[Array, ""]]
+
+
+def complete(evidence: Evidence, key: Key[Array, ""]) -> Evidence:
+    """Fits what scores share.
+
+    Args:
+        evidence: Outputs of a run.
+        key: Draws what the fit holds out. The same key at all evaluations of a run, and in all runs
+            that are compared, keeps their difference free of the draw.
+
+    Returns:
+        The evidence with its domain classifier, fitted on the features of the training parts.
+    """
+    fitted = fit_domain_classifier(
+        evidence.source_train.features, evidence.target_train.features, key
+    )
+    return evidence._replace(domain_classifier=fitted)
+
+
+def classifier_of(evidence: Evidence) -> DomainClassifier:
+    """Returns the domain classifier.
+
+    Args:
+        evidence: Completed evidence.
+
+    Returns:
+        Its classifier.
+
+    Raises:
+        ValueError: `complete` has not been called.
+    """
+    if evidence.domain_classifier is None:
+        raise ValueError(
+            "this score weighs examples by the evidence's domain classifier, which is not fitted; "
+            "pass the evidence through common.evaluation.evidence.complete first"
+        )
+    return evidence.domain_classifier

@@ -13,6 +13,7 @@ import orbax.checkpoint as ocp
 
 from common.experiment.base import put_back
 from common.experiment.outcome import RunFailed, check_space
+from common.experiment.selection_rule import RULES
 from common.legal import check_name
 from common.training.state import State
 
@@ -163,7 +164,7 @@ def load_choice(folder: Path, selection: str) -> dict[str, Any]:
         Nested NumPy arrays; those that `base.leave_out` left out are missing.
 
     Raises:
-        ValueError: No such selection.
+        ValueError: No such selection, or one whose weights were not kept.
         RunFailed: They cannot be read.
     """
     path = (folder / "checkpoints").resolve()
@@ -172,5 +173,10 @@ def load_choice(folder: Path, selection: str) -> dict[str, Any]:
         tree = getattr(metadata, "item_metadata", metadata).tree
         host = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)
         choices = checkpointer.restore(path, host)
+    if selection in RULES and selection not in choices:
+        raise ValueError(
+            f"{folder} keeps no weights of the selection {selection!r}, it has those of "
+            f"{', '.join(choices)}; a run keeps what its config.evaluation.keep names"
+        )
     check_name("config.init_from.selection", selection, choices)
     return choices[selection]

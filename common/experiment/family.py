@@ -87,6 +87,13 @@ def _resolve(
         sentence = str(error).removeprefix(OF_PARENT)
         raise ValueError(f"{OF_PARENT}{sentence}") from None
     child["init_from"]["parent"] = folder.run_id(family[-1])
+    kept = ("last", *family[-1]["evaluation"]["keep"])
+    if config.init_from.selection not in kept:
+        raise ValueError(
+            f"config.init_from.selection is {config.init_from.selection!r}, whose weights "
+            f"{method} does not keep; it keeps {', '.join(kept)}: name one of these, or add the "
+            "rule to config.evaluation.keep"
+        )
     return [*family, child]
 
 

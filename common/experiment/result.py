@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,21 +12,24 @@ from common.data.domain import Domain
 from common.data.example import is_labelled
 from common.data.overlap import count_shared
 from common.evaluation.task_metric import TaskMetric, make_task_metric
-from common.experiment import checkpoint, folder, resume, selection
+from common.experiment import checkpoint, folder, guard, resume, selection
 from common.experiment.base import NO_BASE, leave_out
 from common.experiment.final_metric import final_metrics
 from common.experiment.outcome import writing
 from common.experiment.parent import base_of
 from common.experiment.retrained_head import head_inputs, retrain_head
+from common.experiment.run_choice import optimised_scores
+from common.experiment.selection_rule import scores_of
 from common.method import LABELLED, Method, Outputs
 from common.task_kind import OF_CLASSES
 from common.training.batch import ROLE_OF_DOMAIN, training_split
 from common.training.optimizer import paths_of
 from common.training.population import Program
-from common.training.state import State, evaluated_variables_of
+from common.training.state import NO_STEP, State, evaluated_variables_of
 
 # Pictures and features kept for the figures, a domain.
 NUM_KEPT_EXAMPLES = 500
+TARGET_SPLITS = ("target_val", "target_test")
 SPLITS_IN_FIGURES = {"source": "val", "target": "test"}
 GRID_SIZE = 161  # points a side of the grid over the plane
 
@@ -106,7 +109,11 @@ def write_results(
         # A run whose files are being written is not done, also when it was before.
         with writing(path / "result.json"):
             (path / "result.json").unlink(missing_ok=True)
-        kept = {rule: choice["variables"] for rule, choice in alone.best.items()}
+        kept = {
+            rule: choice["variables"]
+            for rule, choice in alone.best.items()
+            if int(choice["step"]) != NO_STEP
+        }
         choices = {"last": evaluated_variables, **kept}
         # What a run keeps as it was need not be kept twice.
         start = base_of(own, paths_of(evaluated_variables["params"])) if alone.frozen else NO_BASE
@@ -141,9 +148,12 @@ def write_results(
             "target_labels_seen": _count_seen_labels(method, tasks[member]["target"]),
             "target_chosen_by_label": tasks[member]["target"].chosen_by_label,
             "target_test_shared_with": count_shared(tasks[member]),
-            "warnings": resume.warnings_of(folder.read_json(path / "config.json")["starts"]),
+            "warnings": [
+                *resume.warnings_of(folder.read_json(path / "config.json")["starts"]),
+                *guard.warnings_of(evaluated(history[member])),
+            ],
             "selections": _select(
-                history[member], len(tasks[member]["source"].splits["val"]), metric
+                history[member], own, len(tasks[member]["source"].splits["val"]), metric, choices
             ),
         }
         if own["init_from"].get("weights"):
@@ -206,24 +216,42 @@ def _retrain_head(
     return retrain_head(inputs, labels, len(classes), config["seed"])
 
 
-def _select(records: Records, num_source_val: int, metric: TaskMetric) -> dict[str, Any]:
-    """Returns what each rule chose, with what was measured there."""
+def _select(
+    records: Records,
+    config: Mapping[str, Any],
+    num_source_val: int,
+    metric: TaskMetric,
+    kept: Collection[str],
+) -> dict[str, Any]:
+    """Returns what each rule chose, with what was measured there.
+
+    All of it where weights were kept and of the oracle; of other rules what they are compared by.
+    """
     candidates = evaluated(records)
     primary = selection.Primary(metric.primary, metric.higher_is_better)
     chosen = selection.choose(candidates, num_source_val=num_source_val, primary=primary)
-    return {
-        rule: {
-            "step": candidates[index]["step"],
-            f"source_val_{primary.name}": candidates[index][f"source_val/{primary.name}"],
+    selections = {}
+    for rule, index in chosen.items():
+        if index is None:
+            continue
+        record, scores = candidates[index], scores_of(rule)
+        compared = {f"{selection.ORACLE}{split}_{primary.name}" for split in TARGET_SPLITS}
+        compared |= {f"score/{name}" for name in scores}
+        is_whole = rule in kept or rule == "oracle"
+        selections[rule] = {
+            "step": record["step"],
+            "weights_kept": rule in kept,
+            f"source_val_{primary.name}": record[f"source_val/{primary.name}"],
+            **({"flags": record["flags"]} if record.get("flags") else {}),
+            **{
+                name: value
+                for name, value in record.items()
+                if name in compared or (is_whole and name.startswith((selection.ORACLE, "score/")))
+            },
         }
-        | {
-            name: value
-            for name, value in candidates[index].items()
-            if name.startswith((selection.ORACLE, "score/"))
-        }
-        for rule, index in chosen.items()
-        if index is not None
-    }
+        if biased := optimised_scores(rule, config):
+            selections[rule]["trained_for"] = biased
+    return selections
 
 
 def _predict_plane(

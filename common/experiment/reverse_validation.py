@@ -67,8 +67,10 @@ def reverse_accuracy(
         images = {"source": stream.images["target"], "target": stream.images["source"]}
         stream = stream._replace(images=images)
     num_members = len(state.step)
+    # Nobody chooses among its steps.
+    without_scores = {**config, "evaluation": {**config["evaluation"], "score_examples": 0}}
     way_back = make_program(
-        method, config, back, num_members, (), stream=stream, placement=placement
+        method, without_scores, back, num_members, (), stream=stream, placement=placement
     )
     start = way_back.create(state.hparams, back)
     learned = evaluated_variables_of(state)

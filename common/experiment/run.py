@@ -20,7 +20,7 @@ from common.data.stream import Stream
 from common.data.table import is_streamed, make_tables
 from common.data.task import load_task
 from common.evaluation.task_metric import TaskMetric, make_task_metric
-from common.experiment import checkpoint, folder, lock, resume, selection, writer
+from common.experiment import checkpoint, folder, guard, lock, resume, selection, writer
 from common.experiment.check import MakeMethod, check_population
 from common.experiment.cross_validation import held_out_accuracy
 from common.experiment.outcome import RunFailed, Stopped, StopRequest, refusing, writing
@@ -30,7 +30,8 @@ from common.experiment.reverse_validation import reverse_accuracy
 from common.training import parallel
 from common.training.hparam import make_hparams
 from common.training.loop import run_loop
-from common.training.population import OF_MEMBERS, make_program
+from common.training.member import OF_MEMBERS
+from common.training.population import make_program
 from common.training.state import HEALTHY, evaluated_variables_of
 
 
@@ -79,7 +80,7 @@ def _train(
 ) -> dict[str, str]:
     """Trains a population whose run folders no other process uses."""
     config, folders = configs[0], [folder.run_folder(config) for config in configs]
-    rules = tuple(rule for rule in selection.RULES if rule != "last")
+    rules = tuple(config["evaluation"]["keep"])
     saved = folder.population_folder(configs) / "checkpoints"
     with refusing():
         tasks = [load_task(config) for config in configs]
@@ -152,6 +153,15 @@ def _train(
             ]
         )
 
+    def make_record(step, train, evaluation, member):
+        record = writer.make_record(step, config["num_steps"], train, evaluation, member, metric)
+        if evaluation is not None:
+            record["flags"] = guard.flags_of(
+                *([*history[member], record], config["evaluation"]["guard"]),
+                trains_on_source="source" in config["domains"],
+            )
+        return record
+
     def choose(step, train, evaluation):
         taken: dict[str, list[bool]] = {rule: [] for rule in rules}
         for (member, records), has_ended in zip(enumerate(history), stopped(), strict=True):
@@ -159,13 +169,13 @@ def _train(
                 for rule in rules:
                     taken[rule].append(False)
                 continue
-            record = writer.make_record(
-                step, config["num_steps"], train, evaluation, member, metric
-            )
-            seen = [*evaluated(records), record]
-            chosen = selection.choose(seen, num_source_val=num_source_val, primary=primary)
+            seen = [*evaluated(records), make_record(step, train, evaluation, member)]
+            stripped = selection.visible(seen)
             for rule in rules:
-                taken[rule].append(chosen[rule] == len(seen) - 1)
+                index = selection.RULES[rule](
+                    stripped, num_source_val=num_source_val, primary=primary
+                )
+                taken[rule].append(index == len(seen) - 1)
         return {rule: np.asarray(values) for rule, values in taken.items()}
 
     began = time.monotonic()
@@ -193,10 +203,7 @@ def _train(
                 failures[member] = int(boundary.health[member])
                 _write_failure(own, failures[member])
                 continue
-            record = writer.make_record(
-                *(boundary.step, config["num_steps"], boundary.train, boundary.evaluation),
-                *(member, metric),
-            )
+            record = make_record(boundary.step, boundary.train, boundary.evaluation, member)
             history[member].append(record)
             folder.append_records(own / "metrics.jsonl", [record])
             write_events(member, record)

@@ -14,6 +14,9 @@ from common.evaluation.task_metric import CLASSES, TaskMetric
 from common.experiment.folder import append_records, as_json
 from common.experiment.outcome import check_space, writing
 
+# What an evaluation holds beside its splits.
+WITHOUT_LABELS = ("score", "guard")
+
 
 def make_record(
     step: int,
@@ -30,7 +33,7 @@ def make_record(
         num_steps: Steps of the run.
         train: Training metrics, `[member]`.
         evaluation: By split what `TaskMetric.summarize` returns, with a leading axis of members,
-            and under `score` the label-free scores; or None.
+            and under `score` and `guard` numbers that need no target label; or None.
         member: Which run.
         metric: Of the kind of task.
 
@@ -41,8 +44,8 @@ def make_record(
     record: dict[str, Any] = {"step": step, "progress": step / num_steps}
     record |= {f"train/{name}": float(values[member]) for name, values in train.items()}
     for split, values in (evaluation or {}).items():
-        if split == "score":
-            record |= {f"score/{name}": float(score[member]) for name, score in values.items()}
+        if split in WITHOUT_LABELS:
+            record |= {f"{split}/{name}": float(value[member]) for name, value in values.items()}
             continue
         metrics = metric.derive({name: own[member] for name, own in values.items()})
         if not metrics:

@@ -17,12 +17,9 @@ from common.data.pipeline import (
     indices,
     shares_of,
 )
-from common.data.stream import StepReader, Stream, read_blocks
-from common.evaluation.output import batches_of, outputs_over, scan
-from common.evaluation.scores.score import SCORES
-from common.evaluation.task_metric import make_task_metric
+from common.data.stream import StepReader, Stream
+from common.evaluation.output import scan
 from common.method import Method, Outputs, check_needs, fold_in_name
-from common.task_kind import OF_CLASSES
 from common.training import parallel
 from common.training.batch import (
     ROLE_OF_DOMAIN,
@@ -31,15 +28,13 @@ from common.training.batch import (
     prepare,
     training_split,
 )
+from common.training.evaluation import make_evaluate
 from common.training.hparam import make_hparams
+from common.training.member import axes_of, over_members
 from common.training.optimizer import Optimizer, make_optimizer
+from common.training.split_pass import make_split_pass
 from common.training.state import HEALTHY, State, create, evaluated_variables_of, keep
 from common.training.step import make_train_step
-
-EVALUATED_SPLITS = (("source", "val"), ("target", "val"), ("target", "test"))
-
-# Arrays of a role's table of which every member has its own.
-OF_MEMBERS = ("train", "val", "test", "labelled", "held_out", "mean", "scaling")
 
 
 class Program(NamedTuple):
@@ -49,7 +44,8 @@ class Program(NamedTuple):
         create: `(hparams, tables) -> state`, the state before step 0.
         chunk: `(state, tables, first_step, num_steps) -> (state, metrics)`, metrics by step.
         evaluate: `(state, tables) -> {split: sums}`, with what `TaskMetric.summarize` returns, and
-            of classes under `score` the label-free scores by name.
+            of classes under `score` the label-free scores and under `guard` what the collapse
+            guard looks at, by name.
         keep: `(state, {rule: bool}) -> state`, keeps the current variables where true.
         hold: `(after, before, bool) -> state`, takes back a chunk where true; `before` is without
             the key, which never changes.
@@ -76,50 +72,6 @@ class Program(NamedTuple):
     close: Callable[[], None]
     optimizer: Optimizer
     refresh_every: int
-
-
-def is_of_members(name: str, array: Any) -> bool:
-    """Says whether every member has an array of a role's table of its own.
-
-    Args:
-        name: Its name in the table.
-        array: The array.
-
-    Returns:
-        True for rows and for what is fitted to them, and for classes that members predicted;
-        several labels of an example, which are no whole numbers, are shared.
-    """
-    is_predicted = name == "label" and array.ndim == 2 and np.issubdtype(array.dtype, np.integer)
-    return name in OF_MEMBERS or is_predicted
-
-
-def over_members(function: Callable, num_members: int, in_axes: tuple[Any, ...]) -> Callable:
-    """Maps a function of one run over a population.
-
-    A population of one runs the function itself: `vmap` over one member would still turn every
-    matrix product into a batched one.
-
-    Args:
-        function: A function of one run.
-        num_members: Size of the population.
-        in_axes: 0 or None for each argument, or trees of them, as `jax.vmap` takes.
-
-    Returns:
-        The function of the population.
-    """
-    if num_members > 1:
-        return jax.vmap(function, in_axes=in_axes)
-
-    def alone(*arguments):
-        def first(axes, tree):
-            if isinstance(axes, Mapping):
-                return {name: first(axes[name], tree[name]) for name in tree}
-            return tree if axes is None else jax.tree.map(lambda leaf: leaf[0], tree)
-
-        result = function(*map(first, in_axes, arguments))
-        return jax.tree.map(lambda leaf: leaf[None], result)
-
-    return alone
 
 
 def make_program(
@@ -154,7 +106,6 @@ def make_program(
         ValueError: Something in the config does not fit the method or the data.
     """
     check_needs(method.needs)
-    kind, metric = config["task"]["kind"], make_task_metric(config["task"])
     batch_sizes = batch_sizes_of(config["data"], method.needs)
     place_of = {
         domain: (role, training_split(domain, tables[role]))
@@ -169,10 +120,12 @@ def make_program(
     num_sources = 1 if origin is None else int(np.asarray(origin).max()) + 1
     assemble = make_assemble(config["data"], method.needs, num_sources)
     images = stream.images if stream else {role: own["image"] for role, own in tables.items()}
-    table_axes = {
-        role: {name: 0 if is_of_members(name, own) else None for name, own in table.items()}
-        for role, table in tables.items()
-    }
+    table_axes = axes_of(tables)
+    passes = make_split_pass(
+        *(method, tables, num_members, config["runtime"]["evaluation_batch_size"]),
+        stream=stream,
+        placement=placement,
+    )
 
     def first_batch(tables):
         drawn = {domain: jnp.arange(batch_sizes[domain]) for domain in method.needs}
@@ -262,25 +215,6 @@ def make_program(
         after, metrics = scan(body, state, (drawn, pictures), one)
         return (roll_back_one(after, state) if num_members > 1 else after), metrics
 
-    def outputs_one(variables, tables, batches, one, role, logits_alone):
-        def predict(batch):
-            stored = batch if stream else tables[role]["image"][batch]
-            inputs = prepare(tables, role, parallel.split_rows(stored, placement))
-            outputs = method.predict(variables, inputs, role)
-            return outputs.logits if logits_alone else outputs
-
-        return outputs_over(predict, batches, one)
-
-    def summarize_one(logits, tables):
-        result = {}
-        for role, split in EVALUATED_SPLITS:
-            own, labels = logits[f"{role}_{split}"], tables[role]["label"][tables[role][split]]
-            result[f"{role}_{split}"] = metric.summarize(own, labels)
-        if kind not in OF_CLASSES:
-            return result
-        target = logits["target_val"]
-        return result | {"score": {name: score(target) for name, score in SCORES.items()}}
-
     def refresh_one(variables, hparams, tables, outputs):
         assert method.refresh is not None
         evidence = {}
@@ -313,17 +247,6 @@ def make_program(
     run_chunk = parallel.compile_training(
         over_members(chunk_one, num_members, (0, 0, table_axes, 0, 0, None)), placement
     )
-    run_outputs = {
-        (role, logits_alone): compiled(
-            lambda variables, tables, batches, one, role=role, logits_alone=logits_alone: (
-                outputs_one(variables, tables, batches, one, role, logits_alone)
-            ),
-            *(0, table_axes, 0, None),
-        )
-        for role in tables
-        for logits_alone in (False, True)
-    }
-    summarize = compiled(summarize_one, 0, table_axes)
     roll_back = compiled(roll_back_one, 0, 0)
     run_hold = compiled(hold_one, 0, 0, 0)
     run_keep = compiled(keep, 0, 0, donate_argnums=0)
@@ -379,29 +302,10 @@ def make_program(
             metrics = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *parts)
         return state._replace(key=key), metrics
 
-    def pass_over(variables, tables, role, split, logits_alone):
-        """Returns the outputs, or the logits alone, of all members' rows."""
-        rows, run = tables[role][split], run_outputs[role, logits_alone]
-        count = rows.shape[-1]
-        batches = batches_of(np.asarray(rows), config["runtime"]["evaluation_batch_size"])
-        blocks = [batches]
-        if stream:
-            blocks = (jnp.asarray(block) for block in read_blocks(stream, role, batches))
-        parts = [run(variables, tables, block, 1) for block in blocks]
-        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1)[:, :count], *parts)
-
-    def evaluate(state, tables):
-        variables = evaluated_variables_of(state)
-        logits = {
-            f"{role}_{split}": pass_over(variables, tables, role, split, True)
-            for role, split in EVALUATED_SPLITS
-        }
-        return summarize(logits, tables)
-
     def refresh(state, tables):
         variables = evaluated_variables_of(state)
         passes = {
-            (role, split): pass_over(variables, tables, role, split, False)
+            (role, split): passes.over_split(variables, tables, role, split, False)
             for role, split in dict.fromkeys(place_of.values())
         }
         outputs = {domain: passes[place] for domain, place in place_of.items()}
@@ -416,14 +320,14 @@ def make_program(
     return Program(
         create=compiled(create_one, 0, table_axes),
         chunk=chunk,
-        evaluate=evaluate,
+        evaluate=make_evaluate(config, tables, num_members, passes),
         keep=keep_choice,
         hold=hold,
         refresh=refresh,
-        outputs=lambda state, tables, role, split: pass_over(
+        outputs=lambda state, tables, role, split: passes.over_split(
             evaluated_variables_of(state), tables, role, split, False
         ),
-        logits=lambda variables, tables, role, split: pass_over(
+        logits=lambda variables, tables, role, split: passes.over_split(
             variables, tables, role, split, True
         ),
         predict=lambda state, tables, images, role: compiled(

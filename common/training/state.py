@@ -13,6 +13,8 @@ from common.method import CACHE, Method, Variables
 from common.training.optimizer import Optimizer, merge
 
 HEALTHY = -1
+# The step of a choice that was never made.
+NO_STEP = -1
 
 
 class State(NamedTuple):
@@ -122,7 +124,7 @@ def create(
         health=jnp.full((), HEALTHY, jnp.int32),
     )
     kept = evaluated_variables_of(state)
-    unset = jnp.full((), -1, jnp.int32)
+    unset = jnp.full((), NO_STEP, jnp.int32)
     return state._replace(best={rule: {"step": unset, "variables": kept} for rule in rules})
 
 

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from common.entropy import entropies
 from common.legal import check_count, check_keys, check_number
 from common.method import Aux, Batch, Method, Phase, fold_in_name
 from common.models.normalization import forward, predict
 from common.training.objective import cross_entropy
-from dann.alignment.information_maximization import entropies
 from dann.methods.source_free import draw, make_trained_network
 
 OPTIONS = ("pseudo_label_weight", "refresh_every")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from common.entropy import entropies
 from common.legal import check_keys
 from common.method import Aux, Batch, Method, Phase, fold_in_name
 from common.models.normalization import forward, predict
-from dann.alignment.information_maximization import entropies
 from dann.methods.source_free import draw, make_trained_network
 
 POLICIES = ("joint", "separate", "per_domain", "group")

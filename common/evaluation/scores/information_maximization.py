@@ -1,29 +1,41 @@
 """Information maximization: confident predictions that use every class."""
 
-import jax
-import jax.numpy as jnp
+from __future__ import annotations
+
 from jaxtyping import Array, Float
 
+from common.entropy import entropies
+from common.evaluation.evidence import Evidence
 
-def information_maximization(logits: Float[Array, "example class"]) -> Float[Array, ""]:
-    """Scores predictions without labels: `H(mean p) - mean H(p)`.
 
-    This is the mutual information between input and prediction. Higher is better; it lies between
-    0 and the logarithm of the number of classes. It assumes that the classes are about equally
-    frequent in the target, and it must not choose between methods of which one optimises it.
+def mutual_information(logits: Float[Array, "example class"]) -> Float[Array, ""]:
+    """Returns `H(mean p) - mean H(p)`, p the softmax of the logits, in nats."""
+    unsure, diverse = entropies(logits)
+    return diverse - unsure
+
+
+def information_maximization(evidence: Evidence, key: Array) -> Float[Array, ""]:
+    """Scores predictions by `H(mean p) - mean H(p)`, `H(p) = -sum_k p_k log p_k`.
+
+    Over the target's validation examples, p the softmax of their logits. This is the mutual
+    information between example and prediction. Higher is better; it lies between 0, also for a
+    collapsed network, and the logarithm of the number of classes.
+
+    It assumes that classes are about equally frequent in the target, and that the same loss acts on
+    the logits of the runs that are compared: label smoothing lowers it.
 
     Args:
-        logits: Unnormalised log-probabilities of unlabelled examples.
+        evidence: Outputs of a run.
+        key: Unused.
 
     Returns:
         The score in nats.
 
     References:
         Bridle, Heading and MacKay, Unsupervised Classifiers, Mutual Information and 'Phantom
-        Targets', NIPS 1991; used to choose adapted models in Musgrave et al., Benchmarking
-        Validation Methods for Unsupervised Domain Adaptation, 2022 (arXiv 2208.07360).
+        Targets', NIPS (1991); used to choose adapted models in Musgrave et al., Three New
+        Validators and a Large-Scale Benchmark Ranking for Unsupervised Domain Adaptation, 2022
+        (arXiv 2208.07360).
     """
-    log_p = jax.nn.log_softmax(logits)
-    p = jnp.exp(log_p)
-    mean = p.mean(0)
-    return -jnp.sum(jax.scipy.special.xlogy(mean, mean)) + jnp.mean(jnp.sum(p * log_p, axis=-1))
+    del key
+    return mutual_information(evidence.target_val.logits)

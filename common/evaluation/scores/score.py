@@ -1,11 +1,82 @@
-"""All label-free scores by name. They see outputs on the target's validation pictures alone."""
+"""All label-free scores by name, with their directions and the methods that optimise them."""
 
-from collections.abc import Callable
+from __future__ import annotations
 
-from jaxtyping import Array
+from collections.abc import Collection
+from typing import NamedTuple
 
+from jaxtyping import Array, Float, Key
+
+from common.evaluation.evidence import Evidence, Scorer, complete
+from common.evaluation.scores.class_clustering import class_clustering
+from common.evaluation.scores.deep_embedded_validation import (
+    deep_embedded_validation,
+    deep_embedded_validation_uncontrolled,
+)
+from common.evaluation.scores.diversity import diversity
+from common.evaluation.scores.entropy import entropy
+from common.evaluation.scores.fact import FACTS
+from common.evaluation.scores.importance_weighted_validation import importance_weighted_validation
 from common.evaluation.scores.information_maximization import information_maximization
+from common.evaluation.scores.mixval import mixval
+from common.evaluation.scores.mmd import mmd
+from common.evaluation.scores.nuclear_norm import nuclear_norm
+from common.evaluation.scores.proxy_a_distance import proxy_a_distance
+from common.evaluation.scores.rank_me import rank_me
+from common.evaluation.scores.soft_neighborhood_density import soft_neighborhood_density
+from common.method import fold_in_name
 
-SCORES: dict[str, Callable[[Array], Array]] = {
-    "information_maximization": information_maximization,
+
+class Score(NamedTuple):
+    """One label-free score.
+
+    Attributes:
+        compute: From evidence and a key to the score of one run at one step.
+        higher_is_better: Its direction.
+        optimised_by: Alignment terms and whole methods whose loss is made of the same quantity, by
+            the names of `dann.method`. A run with one of them has a good score whether or not it
+            predicts well, so the score must not choose between it and others.
+        reference: Where it was proposed, in short; its function's docstring says more.
+    """
+
+    compute: Scorer
+    higher_is_better: bool
+    optimised_by: tuple[str, ...]
+    reference: str
+
+
+COMPUTE: tuple[Scorer, ...] = (
+    entropy,
+    information_maximization,
+    diversity,
+    soft_neighborhood_density,
+    nuclear_norm,
+    mmd,
+    proxy_a_distance,
+    importance_weighted_validation,
+    deep_embedded_validation,
+    deep_embedded_validation_uncontrolled,
+    class_clustering,
+    rank_me,
+    mixval,
+)
+SCORES: dict[str, Score] = {
+    name: Score(compute, *FACTS[name]) for compute in COMPUTE for name in (compute.__name__,)
 }
+
+
+def compute_scores(
+    evidence: Evidence, key: Key[Array, ""], names: Collection[str] = tuple(SCORES)
+) -> dict[str, Float[Array, ""]]:
+    """Computes scores of one run.
+
+    Args:
+        evidence: Its outputs; what the scores share is fitted here.
+        key: Draws whatever is random; each score has its own part of it.
+        names: Which scores.
+
+    Returns:
+        The scores by name.
+    """
+    evidence = complete(evidence, fold_in_name(key, "domain_classifier"))
+    return {name: SCORES[name].compute(evidence, fold_in_name(key, name)) for name in names}
