@@ -72,7 +72,7 @@ def write_run(
             record["train/domain_adversarial/reversal_strength"] = strength
         if step % 200 == 100:
             record["oracle/target_test_accuracy"] = accuracy
-        records.append(record)
+        records.append(record | changes.get("evaluations", {}).get(step, {}))
     write_lines(folder / "metrics.jsonl", records)
     names = ("step", "seconds", "start")
     write_lines(
@@ -105,6 +105,7 @@ def write_run(
             "oracle": choice(500, 0.005),
             "source_val": choice(300, -0.05),
             "information_maximization": choice(500, -0.01),
+            **changes.get("selections", {}),
         },
         "warnings": [],
     }
