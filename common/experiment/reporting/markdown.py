@@ -151,7 +151,8 @@ def _section(
     lines += ["", *LEGEND, "", *write_minimum_seeds(sections["last"])]
     lines += [line for entry in judged for line in write_rules(entry)]
     lines += write_published(compared) if compared else []
-    lines += ["### Protocol", "", describe_protocol(task, sections["last"]), ""]
+    protocol = describe_protocol(task, sections["last"], next(iter(sections)))
+    lines += ["### Protocol", "", protocol, ""]
     lines += _details(task, sections["last"])
     lines += ["### Figures", *(line for part in shown[1:] for line in part)]
     return [*lines, "", "### Settings", *list_settings(task)]
@@ -172,7 +173,8 @@ def _short_section(
         lines += _selection_section(selection, rows)
     lines += write_minimum_seeds(sections["last"])
     lines += [line for entry in judged for line in write_rules(entry)]
-    lines += ["### Protocol", "", describe_protocol(task, sections["last"]), ""]
+    protocol = describe_protocol(task, sections["last"], next(iter(sections)))
+    lines += ["### Protocol", "", protocol, ""]
     lines += [*_details(task, sections["last"]), "### Settings", *differing_settings(task)]
     return [*lines, "</details>", ""]
 

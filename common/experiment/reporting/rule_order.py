@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from common.experiment.selection import DEFAULT_RULE
 
 ORACLE = "oracle"
@@ -27,15 +25,3 @@ def selection_order(selection: str) -> tuple[int, str]:
         return FIRST.index(selection), ""
     last = {BY_TEST: 1, ORACLE: 2}
     return len(FIRST) + last.get(selection, 0), selection
-
-
-def default_of(selections: Iterable[str]) -> str:
-    """Names the rule that is shown first.
-
-    Args:
-        selections: Those that there are.
-
-    Returns:
-        The default rule, or `last` for runs that were trained before there was the default.
-    """
-    return DEFAULT_RULE if DEFAULT_RULE in set(selections) else "last"

@@ -30,7 +30,7 @@ SELECTION_TITLES = {
     "oracle": "uses target labels; for comparison only",
     "retrained_head": "the last step, with a linear support vector machine as the last layer",
 }
-A_SCORE = "a rule that needs no target label"
+A_RULE = "a rule that needs no target label"
 
 NO_LABELS = "the target has no labels, so no accuracy"
 # Of rows whose loss is a relative of the score.
@@ -55,6 +55,7 @@ def format_table(summary: Mapping[str, Any], grey: bool = False) -> str:
     lines: list[str] = [] if has_any else ["no finished runs"]
     # Where the oracle's cell begins, by line.
     oracle: dict[int, int] = {}
+    shown: dict[str, None] = {}
     for across in summary["across"]:
         header, cells = average_table(across)
         for line, name in zip(cells, shorten(across["tasks"]), strict=False):
@@ -69,9 +70,10 @@ def format_table(summary: Mapping[str, Any], grey: bool = False) -> str:
         if ORACLE in sections:
             start = table[0].rindex(ORACLE)
             oracle |= {len(lines) + index: start for index in range(len(table))}
-        lines += [*table, *remarks_on(next(iter(sections.values())))]
-        lines += [f"{name}: {SELECTION_TITLES.get(name, A_SCORE)}" for name in sections]
-        lines += [""]
+        lines += [*table, *remarks_on(next(iter(sections.values()))), ""]
+        shown |= dict.fromkeys(sections)
+    titles = [f"{name}: {SELECTION_TITLES.get(name, A_RULE)}" for name in shown]
+    lines += [*titles, ""] if titles else []
     for task in summary["measured"]:
         lines += show_measured(task)
     for task in summary["unlabelled"]:
@@ -252,4 +254,4 @@ def selection_title(selection: str) -> str:
     Returns:
         The name, with what it is in brackets.
     """
-    return f"{selection} ({SELECTION_TITLES.get(selection, A_SCORE)})"
+    return f"{selection} ({SELECTION_TITLES.get(selection, A_RULE)})"

@@ -103,8 +103,8 @@ def test_average_of_many_tasks_is_first_on_the_terminal_too(many):
         "+10.0]); it is better in 6 of 6."
     )
     assert any(re.fullmatch(r"books → dvd +60\.5 +70\.5 +80\.5", line) for line in lines)
-    assert text.count("last (the weights after the last step)") == 6
-    assert "oracle (" not in text
+    assert text.count("last: the weights after the last step") == 1
+    assert len(re.findall("method .* oracle", text)) == 6
 
 
 def test_keys_that_others_read_stay(many):
@@ -112,7 +112,7 @@ def test_keys_that_others_read_stay(many):
     assert summary == many[1].summary
     assert summary.keys() == {
         *("experiment", "rows", "tasks", "incomplete", "failed", "notes"),
-        *("across", "choices", "published", "unlabelled", "measured"),
+        *("across", "choices", "rules", "published", "unlabelled", "measured"),
         "cross_validation",
     }
     assert summary["across"][0]["average"] == {
