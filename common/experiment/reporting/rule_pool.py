@@ -14,6 +14,7 @@ from common.experiment.reporting.run_record import ACCURACY, Run, RunsBySeed, is
 
 VALIDATION = "oracle/target_val_accuracy"
 SCORE = "score/"
+READ = ("step", "flags", "train/loss", ACCURACY, VALIDATION)
 # Rows without labels of the target are the same whatever these say, or draw them for themselves.
 NOT_SHARED = (
     *("data.strong_augment", "data.target_labels_per_class"),
@@ -73,10 +74,16 @@ def _evaluations(run: Run) -> list[dict[str, Any]]:
         and any(key.startswith(SCORE) for key in record)
     ]
     last = part_of(run.result["selections"], "last", dict)
+    records = [{key: own for key, own in record.items() if _is_read(key)} for record in records]
     if records and records[-1]["step"] == last.get("step"):
         once = {key: value for key, value in last.items() if key.startswith(SCORE)}
         records[-1] = {**once, **records[-1]}
     return records
+
+
+def _is_read(key: str) -> bool:
+    """Says whether rules and their judge read a part of a record: of long studies there is much."""
+    return key.startswith((SCORE, "source_val/")) or key in READ
 
 
 def pools_of(candidates: list[Candidate], *, across_methods: bool) -> list[Pool]:

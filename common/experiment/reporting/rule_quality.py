@@ -19,7 +19,6 @@ from common.experiment.reporting.rule_pool import (
 )
 from common.experiment.reporting.run_record import ACCURACY, RunsBySeed, is_number
 from common.experiment.run_choice import optimised_scores, rank_runs
-from common.experiment.selection import visible
 from common.experiment.selection_rule import (
     DEFAULT_RULE,
     RULES,
@@ -35,7 +34,8 @@ REVERSE_VALIDATION = "reverse_validation"
 # that fit the source best, which are those that align least.
 OF_STEPS_ALONE = ("last", "source_val")
 # What chooses for comparison.
-BY_LOT, BY_TEST = "by_lot", "oracle_test"
+BY_LOT, BY_TEST, BY_VALIDATION = "by_lot", "oracle_test", "oracle"
+COMPARISONS = (BY_VALIDATION, BY_TEST, BY_LOT)
 
 
 class Choice(NamedTuple):
@@ -108,29 +108,30 @@ def _has_collapsed(candidate: Candidate, accuracy: float) -> bool | None:
 
 def _judge_steps(candidates: Sequence[Candidate], rules: Sequence[str]) -> dict[str, Any]:
     """Judges the choice of the step within each run, as the runs made it when they were trained."""
-    choices: dict[str, list[Choice]] = {rule: [] for rule in (*rules, BY_TEST, BY_LOT)}
+    choices: dict[str, list[Choice]] = {rule: [] for rule in (*rules, *COMPARISONS)}
     for own in candidates:
         chosen = {
-            rule: selection.get(ACCURACY)
+            rule: float(selection[ACCURACY])
             for rule, selection in own.run.result["selections"].items()
+            if is_number(selection.get(ACCURACY))
         }
-        best, seed = chosen.get("oracle"), own.run.result["seed"]
-        if not is_number(best):
+        best, seed = chosen.get(BY_VALIDATION), own.run.result["seed"]
+        if best is None:
             continue
         tested = [record[ACCURACY] for record in own.evaluations]
         chosen[BY_TEST] = max(tested)
-        for rule in (*rules, BY_TEST):
-            if is_number(accuracy := chosen.get(rule)):
-                bad = _has_collapsed(own, accuracy)
+        for rule in (*rules, BY_VALIDATION, BY_TEST):
+            if rule in chosen:
+                bad = _has_collapsed(own, chosen[rule])
                 biased = bool(optimised_scores(rule, own.run.config))
-                choices[rule].append(Choice(seed, best - accuracy, bad, biased))
+                choices[rule].append(Choice(seed, best - chosen[rule], bad, biased))
         choices[BY_LOT].append(_by_lot(seed, best, [(own, accuracy) for accuracy in tested]))
     return _sum_up(choices)
 
 
 def _judge_pools(pools: Sequence[Pool], rules: Sequence[str], *, at_last: bool) -> dict[str, Any]:
     """Judges the choice between runs: at the last step of each, or with the step."""
-    choices: dict[str, list[Choice]] = {rule: [] for rule in (*rules, BY_TEST, BY_LOT)}
+    choices: dict[str, list[Choice]] = {rule: [] for rule in (*rules, *COMPARISONS)}
     for pool in pools:
         seed = next(iter(pool.values())).run.result["seed"]
         tried = [
@@ -139,15 +140,14 @@ def _judge_pools(pools: Sequence[Pool], rules: Sequence[str], *, at_last: bool) 
             for record in (own.evaluations[-1:] if at_last else own.evaluations)
         ]
         best = _best(tried, VALIDATION)[1][ACCURACY]
+        chosen = {BY_VALIDATION: _best(tried, VALIDATION), BY_TEST: _best(tried, ACCURACY)}
         for rule in rules:
             if found := _choose(pool, rule, at_last=at_last):
-                own, accuracy = pool[found[0]], pool[found[0]].evaluations[found[1]][ACCURACY]
-                biased = any(optimised_scores(rule, other.run.config) for other in pool.values())
-                bad = _has_collapsed(own, accuracy)
-                choices[rule].append(Choice(seed, best - accuracy, bad, biased))
-        own, record = _best(tried, ACCURACY)
-        bad = _has_collapsed(own, record[ACCURACY])
-        choices[BY_TEST].append(Choice(seed, best - record[ACCURACY], bad, False))
+                chosen[rule] = pool[found[0]], pool[found[0]].evaluations[found[1]]
+        for rule, (own, record) in chosen.items():
+            biased = any(optimised_scores(rule, other.run.config) for other in pool.values())
+            bad = _has_collapsed(own, record[ACCURACY])
+            choices[rule].append(Choice(seed, best - record[ACCURACY], bad, biased))
         choices[BY_LOT].append(_by_lot(seed, best, [(o, r[ACCURACY]) for o, r in tried]))
     return _sum_up(choices) if pools else {}
 
@@ -233,18 +233,15 @@ def _correlate(rule: str, candidates: Sequence[Candidate]) -> dict[str, Any]:
 
 
 def _correlation(rule: str, records: Sequence[Mapping[str, Any]]) -> float | None:
-    blind = visible(records)
+    guarded = not rule.endswith(UNGUARDED)
+    read = [
+        values_of(records, f"score/{name}", FACTS[name].higher_is_better, guarded=guarded)
+        for name in scores_of(rule)
+    ]
     if rule == "source_val":
-        values = values_of(blind, "source_val/accuracy", True)
+        read = [values_of(records, "source_val/accuracy", True)]
     elif rule == REVERSE_VALIDATION:
-        values = values_of(blind, f"score/{rule}", True)
-    else:
-        guarded = not rule.endswith(UNGUARDED)
-        values = rank_average(
-            [
-                values_of(blind, f"score/{name}", FACTS[name].higher_is_better, guarded=guarded)
-                for name in scores_of(rule)
-            ]
-        )
+        read = [values_of(records, f"score/{rule}", True)]
+    values = rank_average(read) if len(read) > 1 else read[0]
     accuracies = [records[index][ACCURACY] for index in values]
     return statistics.rank_correlation(list(values.values()), accuracies)

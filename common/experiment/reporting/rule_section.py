@@ -11,9 +11,13 @@ from common.experiment.reporting.cell import (
     write_estimate,
     write_percent,
 )
-from common.experiment.reporting.rule_quality import BY_LOT, BY_TEST
+from common.experiment.reporting.rule_quality import BY_LOT, BY_TEST, BY_VALIDATION
 
-NAMES = {BY_LOT: "a choice by lot", BY_TEST: "oracle_test, by test labels"}
+NAMES = {
+    BY_LOT: "a choice by lot",
+    BY_VALIDATION: "oracle, by validation labels",
+    BY_TEST: "oracle_test, by test labels",
+}
 STEP_HEADER = (
     *("rule", "runs", "regret", "largest", "collapsed"),
     *("correlation within a run", "over all checkpoints", "over runs"),
@@ -77,7 +81,8 @@ def explanation(margin: float) -> str:
         "flatters runs that train for it: the last column counts the choices that had such a run "
         "among them, of which the rule should make none. Correlations are Spearman's, of the score "
         "with that accuracy; a choice by lot is the mean over all that could be chosen, and "
-        "oracle_test chooses by what it reports."
+        "oracle_test chooses by what it reports. What the oracle takes has collapsed where "
+        "everything had."
     )
 
 
@@ -104,8 +109,12 @@ def headline(entry: Mapping[str, Any]) -> str:
         }
         if not rules:
             continue
-        # One that rarely dares to choose is not the best.
-        often = {k: own for k, own in rules.items() if 2 * own["n"] > scopes[scope]["choices"]}
+        # The best rule is none that rarely dares to choose, or that runs train for.
+        often = {
+            name: own
+            for name, own in rules.items()
+            if 2 * own["n"] > scopes[scope]["choices"] and (scope == "step" or not own["biased"])
+        }
         best = min(often or rules, key=lambda name: rules[name]["regret"]["mean"])
         parts = [f"{best} costs least, {_cost(rules[best])}"]
         if default in rules and default != best:

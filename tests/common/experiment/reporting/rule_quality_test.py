@@ -148,6 +148,7 @@ def test_last_and_the_comparisons_by_hand(judged):
         np.mean([max(own) - np.mean(own) for own in runs])
     )
     # Validation and test agree here.
+    assert steps["oracle"]["regret"]["mean"] == steps["oracle"]["collapsed"] == 0
     assert steps["oracle_test"]["regret"]["mean"] == pytest.approx(0)
     assert (steps["last"]["n"], judged["oracle"]["scopes"]["settings"]["choices"]) == (8, 2)
     # Neither compares runs.
@@ -294,7 +295,9 @@ def test_correlation_of_guarded_rules_leaves_flagged_evaluations_out():
 def test_section_puts_the_default_first_and_comparisons_last(judged):
     rules = [line[0] for line in rule_section.step_cells(judged)]
     assert rules[0] == judged["default"]
-    assert rules[-2:] == ["oracle_test, by test labels", "a choice by lot"]
+    assert rules[-1] == "a choice by lot" and rules[-3:-1] == [
+        *("oracle, by validation labels", "oracle_test, by test labels"),
+    ]
     text = "\n".join(rule_section.write_rules(judged))
     assert "#### Which step of a run" in text and "#### Which settings of a method" in text
     regret = np.mean([max(own) - own[-1] for v in (PLAIN, *ACCURACIES.values()) for own in v])
