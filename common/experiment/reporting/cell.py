@@ -136,3 +136,26 @@ def align(table: Sequence[Sequence[str]]) -> list[str]:
             name = ""
         lines.append(f"{name.ljust(widths[0])}  {rest}".rstrip())
     return lines
+
+
+def align_in_parts(table: Sequence[Sequence[str]]) -> list[str]:
+    """Aligns a table that may have too many columns for a terminal.
+
+    Args:
+        table: Lines of cells.
+
+    Returns:
+        Lines of as many tables below each other as it takes, all of which have the first column.
+    """
+    columns = list(zip(*table, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    parts, used = [[0]], widths[0]
+    for index, width in enumerate(widths[1:], 1):
+        if used + 2 + width > 100 and len(parts[-1]) > 1:
+            parts.append([0])
+            used = widths[0]
+        parts[-1].append(index)
+        used += 2 + width
+    return [
+        line for part in parts for line in align([[own[index] for index in part] for own in table])
+    ]

@@ -13,6 +13,7 @@ from common.experiment.reporting.across_section import (
 )
 from common.experiment.reporting.cell import (
     align,
+    align_in_parts,
     shorten,
     write_estimate,
     write_mean,
@@ -78,7 +79,8 @@ def format_table(summary: Mapping[str, Any], grey: bool = False) -> str:
         lines += show_measured(task)
     for task in summary["unlabelled"]:
         lines += [f"{task['experiment']}: {task['task']} ({NO_LABELS})", ""]
-        lines += [*align(label_free_table(task["rows"])), *remarks_without_labels(task["rows"]), ""]
+        lines += align_in_parts(label_free_table(task["rows"]))
+        lines += [*remarks_without_labels(task["rows"]), ""]
     lines += wrong_with(summary)
     written = []
     for index, line in enumerate(lines):

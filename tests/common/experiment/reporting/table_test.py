@@ -1,7 +1,7 @@
 import json
 
 from common.experiment import report
-from common.experiment.reporting import rule_order, table
+from common.experiment.reporting import cell, rule_order, table
 from common.experiment.selection import RULES
 from tests.made_up_runs import summarize
 
@@ -59,3 +59,14 @@ def test_long_names_stay_within_the_width(experiment):
         name = "a_method_of_a_hundred_and_more_letters_" * 3
         path.write_text(path.read_text().replace('"dann"', json.dumps(name)))
     assert max(map(len, report.format_table(summarize(experiment)).splitlines())) <= 100
+
+
+def test_many_columns_are_shown_in_parts():
+    table = [["method", *(f"score_{index:02d}" for index in range(20))]]
+    table += [[name, *(f"{index}.0" for index in range(20))] for name in ("dann", "cdan")]
+    lines = cell.align_in_parts(table)
+    assert max(map(len, lines)) <= 100 and len(lines) % 3 == 0
+    assert [line.split()[0] for line in lines] == ["method", "dann", "cdan"] * (len(lines) // 3)
+    words = [line.split()[1:] for line in lines if line.startswith("cdan")]
+    assert [word for line in words for word in line] == table[2][1:]
+    assert cell.align_in_parts([["a", "b"], ["c", "d"]]) == cell.align([["a", "b"], ["c", "d"]])
