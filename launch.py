@@ -62,6 +62,7 @@ def _overrides() -> list[str]:
 def train(arguments: list[str]) -> None:
     """Trains one run, and before it the one that it starts from."""
     from common.experiment import folder, outcome, run
+    from common.experiment.chosen import tell_chosen
 
     with outcome.refusing():
         configs = _resolve(_CONFIG.value)
@@ -70,11 +71,7 @@ def train(arguments: list[str]) -> None:
         with outcome.listen() as request:
             run.train_family(configs, _make_method, request, _overrides())
     result = folder.read_json(own / "result.json")
-    metric = result["primary_metric"]["name"]
-    for name, chosen in result["selections"].items():
-        value = chosen.get(f"oracle/target_test_{metric}")
-        found = "the target has no labels" if value is None else f"{value:.3f}"
-        print(f"{name}: step {chosen['step']}, target test {metric}: {found}")
+    print(*tell_chosen(result), sep="\n")
     print(f"done: {own}")
 
 

@@ -41,7 +41,7 @@ def singular_values(matrix: Float[Array, "row column"]) -> Float[Array, "value"]
     gram = jnp.matmul(matrix.T, matrix, precision="highest")
     values = eigh_tridiagonal(*_tridiagonal(gram), eigvals_only=True)
     smallest = len(gram) * jnp.finfo(gram.dtype).eps * jnp.max(values)
-    return scale * jnp.sqrt(jnp.where(values > smallest, values, 0.0))
+    return scale * jnp.sqrt(jnp.where(values <= smallest, 0.0, values))
 
 
 def _tridiagonal(
@@ -52,6 +52,9 @@ def _tridiagonal(
 
     def reflect(column, left):
         below = jnp.where(rows > column, left[:, column], 0.0)
+        # Brought to size: squares of nearly nothing are nothing, and have no direction.
+        largest = jnp.max(jnp.abs(below))
+        below = below / jnp.where(largest > 0, largest, 1.0)
         length = jnp.linalg.norm(below)
         # The sign that does not cancel.
         head = jnp.where(below[column + 1] > 0, -length, length)

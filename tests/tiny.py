@@ -64,6 +64,9 @@ def make_config(
     # For those methods that ask for strong_image; the others never draw it.
     config.data.strong_augment = {"shift": {"pixels": 1, "probability": 1.0}}
     config.evaluation.every = 5
+    # Scores take long to compile; tests/common/training/evaluation_test.py asks for them.
+    config.evaluation.score_examples = 0
+    config.evaluation.keep = ("source_val",)
     config.runtime.log_every = 5
     config.runtime.evaluation_batch_size = 5
     catalogue.set_method(config, method)

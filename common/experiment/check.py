@@ -17,18 +17,15 @@ from common.data.pipeline import balanced_classes, batch_sizes_of, check_sizes, 
 from common.data.scaling import parse_scaling
 from common.data.table import CENTERS, is_streamed
 from common.data.task import load_task
-from common.evaluation.scores.score import SCORES
-from common.experiment.guard import SHARES
 from common.experiment.outcome import refusing
 from common.experiment.parent import check_parent
-from common.experiment.selection_rule import KEPT_AS_IT_GOES, RULES, scores_of
+from common.experiment.selection_check import check_selection
 from common.legal import check_count, check_name, check_number
 from common.method import LABELLED, UNLABELLED, Method
 from common.models.network import OF_PICTURES
 from common.task_kind import OF_CLASSES
 from common.training import parallel
 from common.training.batch import ROLE_OF_DOMAIN, make_assemble, training_split
-from common.training.evaluation import score_names
 from common.training.hparam import flatten
 from common.training.optimizer import make_optimizer
 from common.training.task_loss import check_task
@@ -50,8 +47,6 @@ NOT_NEGATIVE = (
     *("learning_rate", "epsilon", "weight_decay", "gamma", "power", "clip_norm", "max_norm"),
 )
 BELOW_ONE = ("momentum", "warmup", "ema_decay")
-# `last` is never better than what comes after it.
-STOPPING_RULES = tuple(rule for rule in RULES if rule != "last")
 # What a value must be, by the type of the default.
 KINDS: dict[type, tuple[tuple[type, ...], str]] = {
     bool: ((bool,), "True or False"),
@@ -160,7 +155,7 @@ def check_values(config: Config) -> None:
         check_number(f"config.optimizer.{name}", flat[f"optimizer.{name}"], below=1.0)
     check_number("config.objective.label_smoothing", flat["objective.label_smoothing"], below=1.0)
     check_number("config.objective.mixup", flat["objective.mixup"])
-    _check_selection(config)
+    check_selection(config)
     if flat["evaluation.patience"] and flat["evaluation.reverse_validation"]:
         raise ValueError(
             f"config.evaluation.patience is {flat['evaluation.patience']}, but reverse validation "
@@ -214,36 +209,6 @@ def check_values(config: Config) -> None:
         raise ValueError(
             f"config.init_from.include: {pattern!r} is no regular expression: {error}"
         ) from None
-
-
-def _check_selection(config: Config) -> None:
-    """Refuses scores, rules and bounds of the guard that cannot be."""
-    evaluation, has_classes = config["evaluation"], config["task"]["kind"] in OF_CLASSES
-    check_name("config.evaluation.stop_by", evaluation["stop_by"], STOPPING_RULES)
-    for index, name in enumerate(evaluation["scores"]):
-        check_name(f"config.evaluation.scores[{index}]", name, SCORES)
-    for index, rule in enumerate(evaluation["keep"]):
-        if rule == "consensus":
-            raise ValueError(
-                f"config.evaluation.keep[{index}] is 'consensus', whose choice among earlier "
-                "evaluations changes with every later one, when their weights are gone; leave it "
-                "out"
-            )
-        check_name(f"config.evaluation.keep[{index}]", rule, KEPT_AS_IT_GOES)
-    for name, bound in evaluation["guard"].items():
-        most = {"most": 1.0} if name in SHARES else {}
-        check_number(f"config.evaluation.guard.{name}", bound, **most)
-    asked = {"keep": evaluation["keep"]} if has_classes else {}
-    if evaluation["patience"]:
-        asked["stop_by"] = [evaluation["stop_by"]]
-    for key, rules in asked.items():
-        for rule in rules:
-            for name in set(scores_of(rule)) - set(score_names(config)):
-                raise ValueError(
-                    f"config.evaluation.{key} names {rule!r}, but this run does not compute the "
-                    f"score {name}: add it to config.evaluation.scores, with examples in "
-                    "config.evaluation.score_examples and classes as its task, or name another rule"
-                )
 
 
 def _check_kind(config: Config) -> None:

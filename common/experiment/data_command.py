@@ -75,6 +75,10 @@ def list_names(
             yield "methods; those that are terms may be joined, as dann+mcc:"
             yield from _list_methods(names[kind], papers)
             continue
+        if kind == "scores":
+            yield "scores, which choose without target labels:"
+            yield from _list_scores()
+            continue
         yield f"{kind}: {', '.join(names[kind])}"
         if kind == "datasets":
             yield from _list_data()
@@ -86,6 +90,15 @@ def _list_methods(methods: Collection[str], papers: Mapping[str, tuple[str, str]
     for name in methods:
         paper, setting = papers[name]
         yield f"  {name:{name_width}}  {setting:{setting_width}}  {paper}".rstrip()
+
+
+def _list_scores() -> Iterator[str]:
+    from common.evaluation.scores.score import SCORES
+
+    width = max(map(len, SCORES))
+    for name, score in SCORES.items():
+        direction = "higher" if score.higher_is_better else "lower"
+        yield f"  {name:{width}}  {direction:6} is better  {score.reference}"
 
 
 def _list_data() -> Iterator[str]:

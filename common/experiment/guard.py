@@ -14,7 +14,11 @@ Guard = Mapping[str, float]
 
 DOMAIN_ACCURACY = "/domain_accuracy"
 STRENGTH = "/reversal_strength"
-SHARES = ("diversity", "source_floor", "domain_accuracy", "outrun_accuracy", "outrun_share")
+# Bounds of what lies between 0 and 1.
+SHARES = (
+    *("diversity", "source_floor", "domain_accuracy", "outrun_accuracy", "outrun_share"),
+    "averaging_gap",
+)
 
 
 def flags_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,12 +14,11 @@ from common.data.overlap import count_shared
 from common.evaluation.task_metric import TaskMetric, make_task_metric
 from common.experiment import checkpoint, folder, guard, resume, selection
 from common.experiment.base import NO_BASE, leave_out
+from common.experiment.chosen import describe_chosen
 from common.experiment.final_metric import final_metrics
 from common.experiment.outcome import writing
 from common.experiment.parent import base_of
 from common.experiment.retrained_head import head_inputs, retrain_head
-from common.experiment.run_choice import optimised_scores
-from common.experiment.selection_rule import scores_of
 from common.method import LABELLED, Method, Outputs
 from common.task_kind import OF_CLASSES
 from common.training.batch import ROLE_OF_DOMAIN, training_split
@@ -29,7 +28,6 @@ from common.training.state import NO_STEP, State, evaluated_variables_of
 
 # Pictures and features kept for the figures, a domain.
 NUM_KEPT_EXAMPLES = 500
-TARGET_SPLITS = ("target_val", "target_test")
 SPLITS_IN_FIGURES = {"source": "val", "target": "test"}
 GRID_SIZE = 161  # points a side of the grid over the plane
 
@@ -152,8 +150,12 @@ def write_results(
                 *resume.warnings_of(folder.read_json(path / "config.json")["starts"]),
                 *guard.warnings_of(evaluated(history[member])),
             ],
-            "selections": _select(
-                history[member], own, len(tasks[member]["source"].splits["val"]), metric, choices
+            "selections": describe_chosen(
+                evaluated(history[member]),
+                own,
+                len(tasks[member]["source"].splits["val"]),
+                metric,
+                choices,
             ),
         }
         if own["init_from"].get("weights"):
@@ -214,44 +216,6 @@ def _retrain_head(
     inputs, labels = ({part: own[index] for part, own in parts.items()} for index in (0, 1))
     classes = task["source"].examples.classes
     return retrain_head(inputs, labels, len(classes), config["seed"])
-
-
-def _select(
-    records: Records,
-    config: Mapping[str, Any],
-    num_source_val: int,
-    metric: TaskMetric,
-    kept: Collection[str],
-) -> dict[str, Any]:
-    """Returns what each rule chose, with what was measured there.
-
-    All of it where weights were kept and of the oracle; of other rules what they are compared by.
-    """
-    candidates = evaluated(records)
-    primary = selection.Primary(metric.primary, metric.higher_is_better)
-    chosen = selection.choose(candidates, num_source_val=num_source_val, primary=primary)
-    selections = {}
-    for rule, index in chosen.items():
-        if index is None:
-            continue
-        record, scores = candidates[index], scores_of(rule)
-        compared = {f"{selection.ORACLE}{split}_{primary.name}" for split in TARGET_SPLITS}
-        compared |= {f"score/{name}" for name in scores}
-        is_whole = rule in kept or rule == "oracle"
-        selections[rule] = {
-            "step": record["step"],
-            "weights_kept": rule in kept,
-            f"source_val_{primary.name}": record[f"source_val/{primary.name}"],
-            **({"flags": record["flags"]} if record.get("flags") else {}),
-            **{
-                name: value
-                for name, value in record.items()
-                if name in compared or (is_whole and name.startswith((selection.ORACLE, "score/")))
-            },
-        }
-        if biased := optimised_scores(rule, config):
-            selections[rule]["trained_for"] = biased
-    return selections
 
 
 def _predict_plane(

@@ -82,7 +82,7 @@ def rank_runs(
         keys = [(f"score/{name}", FACTS[name].higher_is_better) for name in scores_of(rule)]
     table = [
         {
-            name: record[key] if higher_is_better else -record[key]
+            name: float(record[key]) * (1 if higher_is_better else -1)
             for name, (_, record) in chosen.items()
             if record.get(key) is not None
         }

@@ -85,7 +85,7 @@ def values_of(
     """
     sign = 1 if higher_is_better else -1
     return {
-        index: sign * record[key]
+        index: sign * float(record[key])
         for index, record in enumerate(records)
         if _is_healthy(record)
         and _is_finite(record.get(key))
@@ -183,11 +183,11 @@ def rank_average(values: Sequence[Mapping[Any, float]]) -> dict[Any, float]:
         The mean rank of the candidates that have all scores, 1 for the worst; equal values share
         the mean of their ranks.
     """
-    from scipy.stats import rankdata
-
     common = [own for own in values[0] if all(own in other for other in values)]
     if not common:
         return {}
+    from scipy.stats import rankdata
+
     table: Float[np.ndarray, "score candidate"] = np.asarray(
         [[own[candidate] for candidate in common] for own in values]
     )

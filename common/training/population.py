@@ -304,11 +304,11 @@ def make_program(
 
     def refresh(state, tables):
         variables = evaluated_variables_of(state)
-        passes = {
+        passed = {
             (role, split): passes.over_split(variables, tables, role, split, False)
             for role, split in dict.fromkeys(place_of.values())
         }
-        outputs = {domain: passes[place] for domain, place in place_of.items()}
+        outputs = {domain: passed[place] for domain, place in place_of.items()}
         return state._replace(method_state=run_refresh(variables, state.hparams, tables, outputs))
 
     def keep_choice(state, take):

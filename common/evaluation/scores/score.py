@@ -65,6 +65,13 @@ SCORES: dict[str, Score] = {
 }
 
 
+# Those that read the evidence's domain classifier.
+WEIGHED = (
+    *("proxy_a_distance", "importance_weighted_validation", "deep_embedded_validation"),
+    "deep_embedded_validation_uncontrolled",
+)
+
+
 def compute_scores(
     evidence: Evidence, key: Key[Array, ""], names: Collection[str] = tuple(SCORES)
 ) -> dict[str, Float[Array, ""]]:
@@ -78,5 +85,6 @@ def compute_scores(
     Returns:
         The scores by name.
     """
-    evidence = complete(evidence, fold_in_name(key, "domain_classifier"))
+    if set(names) & set(WEIGHED):
+        evidence = complete(evidence, fold_in_name(key, "domain_classifier"))
     return {name: SCORES[name].compute(evidence, fold_in_name(key, name)) for name in names}

@@ -39,6 +39,19 @@ def test_what_decides_never_sees_a_target_label():
     assert has_stopped(rising, 1, "information_maximization", score=falling)
 
 
+@pytest.mark.parametrize("rule", ["entropy", "entropy_unguarded", "consensus", "source_val"])
+def test_any_rule_that_compares_may_decide(rule):
+    assert has_stopped([0.9, 0.2, 0.1], 2, rule)
+    assert not has_stopped([0.1, 0.2, 0.9], 2, rule)
+
+
+def test_a_flagged_evaluation_is_none_to_wait_for():
+    flags = [["loss"], [], []]
+    assert has_stopped([0.9, 0.2, 0.3], 2, "entropy_unguarded", flags=flags)
+    assert not has_stopped([0.9, 0.2, 0.3], 2, "entropy", flags=flags)
+    assert not has_stopped([0.9, 0.2, 0.3], 2, "entropy", flags=[["loss"]] * 3)
+
+
 class Interruption(StopRequest):
     """Asks to stop when it is looked at for a number of times."""
 

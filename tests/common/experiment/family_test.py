@@ -107,6 +107,7 @@ def test_a_run_without_a_parent_to_come_has_no_new_settings(tmp_path):
         ({"init_from.overrides": {"method": "dann"}}, "has 'method', which is the same for both"),
         ({"init_from.overrides": {"runtime": {"devices": 1}}}, "has 'runtime.devices', which is"),
         ({"init_from.overrides": {"package": "dann"}}, "the name of another row"),
+        ({"init_from.selection": "entropy"}, "'entropy', whose weights source_only does not keep"),
     ],
 )
 def test_impossible_parents_are_refused(changes, sentence, tmp_path):

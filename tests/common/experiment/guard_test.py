@@ -1,6 +1,7 @@
 """Tests of the collapse guard on made-up records."""
 
 import math
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,9 @@ def test_what_is_not_there_is_no_sign():
     bare = [{"step": 1, "progress": 1.0, "source_val/loss": 0.1}]
     assert flags(bare) == []
     # A number that is not finite is None in a record.
-    nothing = {name: None for name in ("class_entropy", "accuracy", "domain_accuracy", "loss")}
+    nothing: dict[str, Any] = {
+        name: None for name in ("class_entropy", "accuracy", "domain_accuracy", "loss")
+    }
     assert flags(make_records(**nothing)) == []
 
 

@@ -10,11 +10,11 @@ from tests.common.experiment.selection_test import make_records, turned
 IM = "information_maximization"
 
 
-def config_of(strength=0.3, method="dann", smoothing=0.0):
+def config_of(strength=0.3, method="mdd", smoothing=0.0):
     return {
         "method": method,
         "domains": ["source", "target"],
-        "alignment": {"domain_adversarial": {"strength": strength}},
+        "alignment": {"margin_disparity": {"strength": strength}},
         "adaptation": {},
         "objective": {"label_smoothing": smoothing},
     }
@@ -47,13 +47,13 @@ def test_runs_are_ordered_by_the_evaluation_that_the_rule_chooses_in_each():
 @pytest.mark.parametrize("rule", sorted(set(RULES) - {"last", "source_val"}))
 def test_every_score_and_consensus_choose_the_run_that_all_of_them_prefer(rule):
     records = {name: RECORDS[name] for name in "ab"}
-    configs = {name: config_of(method="plain") for name in records}
+    configs = {name: config_of() for name in records}
     found = choose_run(records, rule, configs=configs, num_source_val=100)
     assert found is not None and (found.name, found.index) == ("b", 0)
 
 
 def test_consensus_ranks_the_runs_anew():
-    values = {"a": 1, "b": 2, "c": 3}
+    values = {"a": 1.0, "b": 2.0, "c": 3.0}
     records = {name: make_records([1.0], score=[value]) for name, value in values.items()}
     # One score is far away for one run: a rank does not care by how much.
     records["a"][0][f"score/{CONSENSUS[0]}"] = turned(CONSENSUS[0], 1e9)
@@ -94,7 +94,7 @@ def test_the_last_step_compares_nothing():
         ),
         ("source_val", config_of(method="mcc"), "differ in config.method"),
         (IM, config_of(smoothing=0.1), "differ in config.objective"),
-        (IM, config_of(method=f"dann+{IM}"), f"b trains for {IM}"),
+        (IM, config_of(method=f"mdd+{IM}"), f"b trains for {IM}"),
         ("consensus", config_of(method=IM), f"b trains for .*{IM}"),
     ],
 )
@@ -117,5 +117,5 @@ def test_strength_is_a_scores_to_choose_and_the_rate_is_the_sources():
 def test_a_run_is_known_by_its_terms_and_by_its_row():
     by_term = config_of() | {"alignment": {IM: {"weight": 1.0}}}
     assert optimised_scores(IM, by_term) == [IM]
-    assert optimised_scores(f"{IM}{UNGUARDED}", config_of(method=f"mcc+{IM}")) == [IM]
+    assert optimised_scores(f"{IM}{UNGUARDED}", config_of(method=f"mdd+{IM}")) == [IM]
     assert optimised_scores(IM, config_of()) == optimised_scores("last", by_term) == []

@@ -16,6 +16,7 @@ from common.experiment import checkpoint, folder
 from common.experiment import run as run_module
 from common.experiment.outcome import RunFailed, StopRequest, UsageError
 from common.experiment.run import train_alone, train_family, train_population
+from common.experiment.selection import ORACLES
 from common.training.population import make_program
 from configs import catalogue
 from tests.tiny import make_row_config
@@ -140,7 +141,7 @@ def test_permuting_target_labels_changes_nothing_but_oracle_values(method, tmp_p
         chosen = {
             rule: choice["step"]
             for rule, choice in result["selections"].items()
-            if rule != "oracle"
+            if rule not in ORACLES
         }
         seen.append((result["params_sha256"], visible, chosen, result["warnings"]))
         seen.append(oracle)
@@ -212,10 +213,25 @@ def test_failing_member_does_not_harm_the_others(tmp_path):
         assert results[0]["params_sha256"] == results[1]["params_sha256"]
 
 
+def assert_unkept_choices_are_told_without_weights(run):
+    chosen = json.loads((run / "result.json").read_text())["selections"]
+    rule = "information_maximization_unguarded"
+    assert chosen["last"]["weights_kept"] and chosen["source_val"]["weights_kept"]
+    assert chosen[rule].keys() - {"flags"} == {
+        *("step", "weights_kept", "source_val_accuracy", "score/information_maximization"),
+        *("oracle/target_val_accuracy", "oracle/target_test_accuracy"),
+    }
+    with pytest.raises(ValueError, match=f"keeps no weights of the selection '{rule}'"):
+        checkpoint.load_run(run, rule)
+    with pytest.raises(ValueError, match="did you mean 'source_val'"):
+        checkpoint.load_run(run, "source_vla")
+
+
 def test_run_continues_from_a_finished_run(tmp_path):
     parent = tiny(tmp_path, "source_only")
     train_alone(parent, make_method, StopRequest())
     loaded = checkpoint.load_run(folder.run_folder(parent), "last")
+    assert_unkept_choices_are_told_without_weights(folder.run_folder(parent))
     child = tiny(
         tmp_path,
         "train_on_target",
@@ -273,6 +289,16 @@ def test_the_result_counts_the_target_labels_that_were_seen(method, tmp_path):
         ({"objective.mixup": -1.0}, "config.objective.mixup is -1.0"),
         ({"evaluation.patience": -1}, "config.evaluation.patience is -1"),
         ({"evaluation.stop_by": "last"}, "config.evaluation.stop_by is 'last'; legal are"),
+        ({"evaluation.scores": ("entrpy",)}, r"scores\[0\] is 'entrpy'; did you mean 'entropy'"),
+        ({"evaluation.score_examples": -1}, "config.evaluation.score_examples is -1"),
+        ({"evaluation.keep": ("last",)}, r"config.evaluation.keep\[0\] is 'last'; legal are"),
+        ({"evaluation.keep": ("consensus",)}, r"keep\[0\] is 'consensus', whose choice"),
+        ({"evaluation.keep": ("entropy",)}, "names 'entropy', but this run does not compute the"),
+        (
+            {"evaluation.patience": 1, "evaluation.stop_by": "consensus"},
+            "config.evaluation.stop_by names 'consensus', but this run does not compute",
+        ),
+        ({"evaluation.guard.diversity": 1.5}, r"guard.diversity is 1.5; it must lie in \[0, 1\]"),
         (
             {"evaluation.patience": 2, "evaluation.reverse_validation": True},
             "reverse validation trains back for all of config.num_steps",
