@@ -11,7 +11,7 @@ import numpy as np
 
 from common.experiment.reporting import boundary_figure, example_figure, label_figure
 from common.experiment.reporting import figure as figures
-from common.experiment.reporting.figure_style import colors_of
+from common.experiment.reporting.figure_style import colors_of, save
 from common.experiment.reporting.grouping import (
     BASELINES,
     method_of,
@@ -61,8 +61,7 @@ def save_figures(group: Sequence[Run], folder: Path, prefix: str) -> dict[str, d
     for name, draw in _figure_makers(group).items():
         file = f"figures/{prefix}{name}.png"
         try:
-            # Without the name of the software, equal figures are equal files.
-            draw().savefig(folder / file, metadata={"Software": None})
+            save(draw(), folder / file)
             entries[name] = {"file": file, "reading": READING[name]}
         # The tables must not be lost because the arrays of one run are odd.
         except Exception as error:
