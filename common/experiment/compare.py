@@ -83,7 +83,8 @@ def _format(compared: dict[str, Any]) -> str:
     lines = ["no row is on both sides"]
     if compared["rows"]:
         first = int(len({row["task"] for row in compared["rows"]}) == 1)
-        table = [HEADER[first:-1], *(comparison_cells(row)[first:-1] for row in compared["rows"])]
+        shown = [row for row in compared["rows"] if row["rule"] == "last"]
+        table = [HEADER[first:-1], *(comparison_cells(row)[first:-1] for row in shown)]
         lines = align([[_printable(cell) for cell in line] for line in table])
     for side, key in (("A", "only_in_first"), ("B", "only_in_second")):
         if rows := [own["row"] for own in compared[key]]:

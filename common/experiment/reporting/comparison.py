@@ -54,6 +54,8 @@ def compare_runs(first: Sequence[Run], second: Sequence[Run]) -> dict[str, Any]:
         ]
         for side in (0, 1)
     )
+    order = {"last": 0, "oracle": 2}
+    rows.sort(key=lambda row: order.get(row["rule"].partition("_")[0], 1))
     return as_json(
         {
             "rows": rows,
@@ -120,8 +122,8 @@ def _compare_row(
                 "row": one if one == two else f"{one} / {two}",
                 "rule": rule,
                 "metric": metric,
-                "first": _mean(values[0]),
-                "second": _mean(values[1]),
+                "first": _mean(values[0], difference),
+                "second": _mean(values[1], difference),
                 "difference": difference and difference._asdict(),
                 "other_data": sorted(values[0].keys() & values[1].keys() - paired.keys()),
                 "only_in_first": sorted(values[0].keys() - values[1].keys()),
@@ -132,8 +134,10 @@ def _compare_row(
     return entries
 
 
-def _mean(values: Mapping[int, float]) -> float | None:
-    return sum(values.values()) / len(values) if values else None
+def _mean(values: Mapping[int, float], difference: statistics.Difference | None) -> float | None:
+    """Averages over the shared seeds; over all where there is none."""
+    seeds = list(values) if difference is None else difference.seeds
+    return sum(values[seed] for seed in seeds) / len(seeds) if seeds else None
 
 
 def _shared_differences(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
@@ -149,15 +153,16 @@ def _shared_differences(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any
 
 def _describe_origin(runs: Sequence[Run]) -> dict[str, Any]:
     """Says where a set of runs comes from, and what is missing in it."""
-    versions = [part_of(run.about, "versions", dict) for run in runs]
+    begun = [run for run in runs if run.about]
+    versions = [part_of(run.about, "versions", dict) for run in begun]
     starts = [start for run in runs for start in part_of(run.about, "starts", list)]
     return {
         "runs": len(runs),
-        "commits": sorted({str(run.about.get("git_commit", "unknown")) for run in runs}),
+        "commits": sorted({str(run.about.get("git_commit", "unknown")) for run in begun}),
         "versions": sorted({f"{name} {own[name]}" for own in versions for name in own}),
         "hardware": sorted({hardware_of(start) for start in starts if isinstance(start, dict)}),
         "unfinished": [
-            {"run": run.name, "state": run.state, "reason": run.reason}
+            {"run": run.name, "experiment": run.folder.parent.name, "reason": run.reason}
             for run in runs
             if run.state in ("failed", "incomplete")
         ],

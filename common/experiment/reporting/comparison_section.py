@@ -6,15 +6,21 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from common.experiment.reporting.cell import escape, markdown_table, write_estimate, write_percent
+from common.experiment.reporting.cell import (
+    escape,
+    group_by_reason,
+    markdown_table,
+    write_estimate,
+    write_percent,
+)
 
 HEADER = (*("task", "row", "rule", "A", "B", "B minus A", "shared seeds", "paired t test, p"),)
 SIDES = ("A", "B")
 EXPLANATION = (
-    "A and B are means over all seeds of each side, on the target's test examples; accuracies in "
-    "percent and their differences in points, other metrics in their own unit. B minus A is the "
-    "mean difference over the seeds that both sides have with the same data and splits, with its "
-    "95 % interval from three seeds on. A negative number says that B is less."
+    "Means on the target's test examples over the seeds that both sides have with the same data "
+    "and splits; where there is none, over all seeds of a side, without a difference. Accuracies "
+    "in percent and their differences in points, other metrics in their own unit; B minus A with "
+    "its 95 % interval from three seeds on. oracle reads target labels and is there for comparison."
 )
 
 
@@ -51,9 +57,9 @@ def write_comparison(compared: Mapping[str, Any], names: Sequence[str]) -> list[
         for own in compared[key]
     ]
     missing += [
-        f"- {side}: {escape(run['run'])} is {run['state']}: {escape(run['reason'])}"
+        f"- {side}: {escape(text)}"
         for side, origin in zip(SIDES, compared["origins"], strict=True)
-        for run in origin["unfinished"]
+        for text in group_by_reason(origin["unfinished"], "unfinished")
     ]
     return [*lines, *(missing or ["Nothing."]), ""]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from common.experiment.reporting.cell import escape, write_estimate
+from common.experiment.reporting.cell import escape, group_by_reason, write_estimate
 from common.experiment.reporting.ranking import rank_rows
 from common.experiment.reporting.table import wrong_with
 
@@ -64,7 +64,7 @@ def find_problems(
         for name, (done, count) in planned.items()
         if done < count
     ]
-    found["missing"] += _incomplete(summary["incomplete"])
+    found["missing"] += group_by_reason(summary["incomplete"], "incomplete")
     told = {f"{own['run']}: {text}" for own in entries for text in own["warnings"]}
     found["other"] = [
         text
@@ -72,19 +72,6 @@ def find_problems(
         if text not in told and not text.startswith(("failed: ", "incomplete: "))
     ]
     return found
-
-
-def _incomplete(runs: Sequence[Mapping[str, str]]) -> list[str]:
-    """Names the runs that are incomplete, those of one reason together."""
-    by_reason: dict[tuple[str, str], list[str]] = {}
-    for run in runs:
-        by_reason.setdefault((run["experiment"], run["reason"]), []).append(run["run"])
-    return [
-        f"incomplete: {experiment}/{names[0]}: {reason}"
-        if len(names) == 1
-        else f"incomplete: {len(names)} runs of {experiment}: {reason}: {', '.join(names)}"
-        for (experiment, reason), names in by_reason.items()
-    ]
 
 
 def _worse_rows(rows: Sequence[Mapping[str, Any]]) -> list[str]:
