@@ -120,7 +120,9 @@ def available_projections() -> list[str]:
     return [name for name in PROJECTIONS if name != "UMAP" or find_spec("umap") is not None]
 
 
-def proxy_a_distance(source: Features, target: Features) -> float:
+def proxy_a_distance(
+    source: Float[np.ndarray, "source feature"], target: Float[np.ndarray, "target feature"]
+) -> float:
     """Measures how well a fresh linear classifier tells two domains apart.
 
     Args:

@@ -108,7 +108,7 @@ def training_curves(
     colors: Mapping[str, str],
     *,
     title: str,
-    chosen: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
+    chosen: Mapping[str, Mapping[str, Sequence[float | int]]] | None = None,
 ) -> Figure:
     """Shows how the runs of each row went: the median and the middle half of the seeds.
 
@@ -180,7 +180,7 @@ def training_curves(
 def _mark_choices(
     axes: Axes,
     rows: Mapping[str, tuple[np.ndarray, ...]],
-    chosen: Mapping[str, Mapping[str, Sequence[float]]],
+    chosen: Mapping[str, Mapping[str, Sequence[float | int]]],
     colors: Mapping[str, str],
 ) -> None:
     """Marks where on its curve each rule took the weights of a row."""

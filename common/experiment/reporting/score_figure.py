@@ -108,7 +108,7 @@ def score_against_accuracy(pairs: Pairs, colors: Mapping[str, str], *, title: st
         axes.grid()
         axes.locator_params(axis="x", nbins=4)
         axes.tick_params(labelsize=8)
-    figure.supylabel("accuracy on the target's test pictures, %", fontsize=9)
+    figure.supylabel("target accuracy, %", fontsize=9)
     handles = [figure.axes[0].plot([], [], "o", color=colors[row], markersize=5)[0] for row in rows]
     longest = max(map(len, rows))
     figure.legend(
