@@ -150,8 +150,8 @@ def save(figure: Figure, path: Path) -> None:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     picture = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba())
-    # This choice of colours keeps white white.
-    picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(path)
+    # This choice of colours leaves the frequent ones, such as white and those of the rows, alone.
+    picture.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT).save(path)
 
 
 def write(

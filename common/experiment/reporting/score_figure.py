@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common.experiment.reporting.figure_style import make_figure, styled
+from common.experiment.reporting.figure_style import FAINT_INK, make_figure, styled
 from common.experiment.reporting.run_record import is_number
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def score_against_accuracy(pairs: Pairs, colors: Mapping[str, str], *, title: st
         axes.grid()
         axes.locator_params(axis="x", nbins=4)
         axes.tick_params(labelsize=8)
-    figure.supylabel("target accuracy, %", fontsize=9)
+    figure.supylabel("target accuracy, %", fontsize=9, color=FAINT_INK)
     handles = [figure.axes[0].plot([], [], "o", color=colors[row], markersize=5)[0] for row in rows]
     longest = max(map(len, rows))
     figure.legend(
