@@ -6,6 +6,7 @@ import functools
 import itertools
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
             figure = draw(*args, **kwargs)
             # Ticks take the style when they are made, which is when they are first drawn.
             figure.draw_without_rendering()
+            # The places are found; to find them again for the file would take as long.
+            figure.set_layout_engine("none")
         return figure
 
     return draw_styled
@@ -130,6 +133,25 @@ def make_figure(height: float, title: str) -> Figure:
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # pyright: ignore
     figure.suptitle(textwrap.fill(title, 78), x=0.012, ha="left")
     return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure as a picture of at most 256 colours, a third of the size of all colours.
+
+    Equal figures give equal files.
+
+    Args:
+        figure: The figure.
+        path: A PNG file.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba())
+    # This choice of colours leaves the frequent ones, such as white and those of the rows, alone.
+    picture.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT).save(path)
 
 
 def write(

@@ -65,6 +65,20 @@ def write_markdown(summary: Mapping[str, Any]) -> str:
     Returns:
         The text. Experiments with many tasks get short sections of the single ones.
     """
+    lines = [*write_sections(summary), "## What is missing or went wrong", ""]
+    lines += [f"- {escape(text)}" for text in wrong_with(summary)] or ["Nothing."]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
+
+
+def write_sections(summary: Mapping[str, Any]) -> list[str]:
+    """Writes the title and all that is known of the runs in the tables.
+
+    Args:
+        summary: What `summarize` returns, with `figures` and `anchor` in each task.
+
+    Returns:
+        Lines of Markdown.
+    """
     tasks = summary["tasks"]
     across = {own["experiment"]: own for own in summary["across"]}
     many = with_many_tasks(summary["across"])
@@ -106,9 +120,7 @@ def write_markdown(summary: Mapping[str, Any]) -> str:
     for task in summary["unlabelled"]:
         lines += [f"## {escape(task['experiment'])}: {escape(task['task'])}", ""]
         lines += [f"{NO_LABELS.capitalize()}.", "", *_label_free(task["rows"])]
-    lines += ["## What is missing or went wrong", ""]
-    lines += [f"- {escape(text)}" for text in wrong_with(summary)] or ["Nothing."]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
+    return lines
 
 
 def _is_same(entry: Mapping[str, Any], task: Mapping[str, Any]) -> bool:

@@ -208,7 +208,7 @@ def describe_task(group: Sequence[Run], members: Mapping[str, RunsBySeed]) -> di
             key: {name: own.get(key) for name, own in flat.items()} for key in differing
         },
         "commits": _distinct(run.about.get("git_commit") for run in group),
-        "hardware": _distinct(_hardware(start) for start in starts if isinstance(start, dict)),
+        "hardware": _distinct(hardware_of(start) for start in starts if isinstance(start, dict)),
         "versions": _distinct(f"{name} {own[name]}" for own in versions for name in own),
     }
 
@@ -239,7 +239,15 @@ def _distinct(values: Iterable[Any]) -> list[str]:
     return sorted({"unknown" if value is None else str(value) for value in values})
 
 
-def _hardware(start: Mapping[str, Any]) -> str:
+def hardware_of(start: Mapping[str, Any]) -> str:
+    """Names the machine on which a run started.
+
+    Args:
+        start: One of the `starts` of `config.json`.
+
+    Returns:
+        The processor, and the devices in brackets.
+    """
     devices = list(map(str, part_of(start, "devices", list)))
     counts = ", ".join(f"{devices.count(name)} x {name}" for name in dict.fromkeys(devices))
     return f"{start.get('hardware')} ({counts})"
