@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from common.experiment.reporting.cell import escape
+from common.experiment.reporting.rule_section import TITLE
 from common.experiment.reporting.summary import join_numbers
 
 COMMIT_LETTERS = 10
@@ -81,6 +82,8 @@ def rule_of(heading: str) -> str:
     Returns:
         The rule's name; `last` for parts that are not about one of several rules.
     """
+    if heading == TITLE:
+        return "of the line"
     found = re.match(r"Selection (\S+)", heading)
     return found[1].replace("\\", "") if found else "last"
 

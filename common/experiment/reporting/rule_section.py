@@ -13,6 +13,7 @@ from common.experiment.reporting.cell import (
 )
 from common.experiment.reporting.rule_quality import BY_LOT, BY_TEST, BY_VALIDATION
 
+TITLE = "Is the choice any good"
 NAMES = {
     BY_LOT: "a choice by lot",
     BY_VALIDATION: "oracle, by validation labels",
@@ -42,7 +43,7 @@ def write_rules(entry: Mapping[str, Any]) -> list[str]:
         Lines of Markdown.
     """
     scopes, margin = entry["oracle"]["scopes"], 100 * entry["oracle"]["margin"]
-    lines = ["### Is the choice any good", "", f"**{escape(headline(entry))}**", ""]
+    lines = [f"### {TITLE}", "", f"**{escape(headline(entry))}**", ""]
     lines += ["#### Which step of a run"]
     lines += markdown_table(STEP_HEADER, step_cells(entry))
     for scope, title in RUN_SCOPES.items():
