@@ -9,6 +9,7 @@ import numpy as np
 
 from common.evaluation.scores.fact import FACTS
 from common.experiment import statistics
+from common.experiment.reporting.grouping import method_of
 from common.experiment.reporting.ranking import COLLAPSE
 from common.experiment.reporting.rule_pool import (
     VALIDATION,
@@ -61,10 +62,10 @@ def judge_rules(members: Mapping[str, RunsBySeed]) -> dict[str, Any] | None:
         members: Runs of one task by seed, by row.
 
     Returns:
-        An entry of `rules` in `summary.json` without its task: the `default` rule; by rule the rows
-        that are `trained_for` what it reads; and under `oracle` the `margin` below source_only that
-        counts as collapsed, `scopes` with what the choices cost, and the `rank_correlation` of
-        scores with accuracies. None where no run was scored.
+        An entry of `rules` in `summary.json` without its task: the `default` rule; by rule the
+        methods that are `trained_for` what it reads; and under `oracle` the `margin` below
+        source_only that counts as collapsed, `scopes` with what the choices cost, and the
+        `rank_correlation` of scores with accuracies. None where no run was scored.
     """
     candidates = candidates_of(members)
     if not candidates:
@@ -77,7 +78,7 @@ def judge_rules(members: Mapping[str, RunsBySeed]) -> dict[str, Any] | None:
         pools = pools_of(candidates, across_methods=across)
         scopes[f"{scope}_at_last"] = _judge_pools(pools, [*between, *whole], at_last=True)
         scopes[scope] = _judge_pools(pools, between, at_last=False)
-    configs = {own.name: own.run.config for own in candidates}
+    configs = {method_of(own.name): own.run.config for own in candidates}
     return {
         "default": DEFAULT_RULE,
         "trained_for": {

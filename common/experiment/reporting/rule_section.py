@@ -55,7 +55,7 @@ def write_rules(entry: Mapping[str, Any]) -> list[str]:
         if names and not rule.endswith("_unguarded")
     ]
     if trained:
-        lines += [f"Rows that train for what a rule reads: {escape('; '.join(trained))}.", ""]
+        lines += [f"Methods that train for what a rule reads: {escape('; '.join(trained))}.", ""]
     return [*lines, escape(explanation(margin)), ""]
 
 

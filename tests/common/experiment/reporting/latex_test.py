@@ -53,7 +53,7 @@ def test_table_is_that_of_booktabs():
 
 def test_tables_of_a_report(tmp_path):
     text = write_latex(summarize(write_experiment(tmp_path)))
-    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 4
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 3
     assert r"dann & 4 & 76.2 $\pm$ 5.1" in text
     assert "rule oracle; seeds 100 to 103" in text and "commit abc123" in text
     assert text.count("reads target labels, for comparison only") == 1

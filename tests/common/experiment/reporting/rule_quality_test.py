@@ -265,7 +265,7 @@ def test_choices_among_runs_that_train_for_the_score_are_counted():
     assert (biased["entropy"], biased["rank_me"]) == (1, 0)
     assert rules_of(found, "step")["entropy"]["biased"] == 1
     text = "\n".join(rule_section.write_rules(found))
-    assert "Rows that train for what a rule reads: entropy: entropy." in text
+    assert "Methods that train for what a rule reads: entropy: entropy." in text
 
 
 def test_score_of_whole_runs_chooses_settings_at_the_last_step():
