@@ -5,6 +5,7 @@ Scores and signs are computed by a function whose tables hold no target label.
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,10 +13,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Key
 
 from common.evaluation.evidence import Evidence
-from common.evaluation.scores.score import SCORES, compute_scores
+from common.evaluation.scores.score import OF_PICTURES, OF_TRAINING, SCORES, compute_scores
 from common.evaluation.task_metric import make_task_metric
 from common.method import Outputs, fold_in_name
 from common.task_kind import OF_CLASSES
@@ -154,30 +155,39 @@ def _make_measure(
         for part, (role, split) in places.items()
     }
 
+    of_network = tuple(name for name in names if name in OF_PICTURES)
+    of_outputs = tuple(name for name in names if name not in OF_PICTURES)
+    read = ["target_val"] if of_network or config["optimizer"]["ema_decay"] else []
+    if set(names) & set(OF_TRAINING):
+        read += ["source_train", "target_train"]
+
     def measure_one(variables, raw, tables, outputs, batches, one):
         def rows_of(tree, part):
             return jax.tree.map(lambda leaf: leaf[: len(positions[part])], tree)
 
-        parts, labels = {}, {}
+        # What no score reads is not there.
+        parts: dict[str, Any] = dict.fromkeys(PARTS)
+        labels: dict[str, Any] = {}
         for part, (role, split) in places.items():
             if part in outputs:
-                own = jax.tree.map(lambda leaf, part=part: leaf[positions[part]], outputs[part])
-            else:
+                own = positions[part]
+                parts[part] = jax.tree.map(lambda leaf, own=own: leaf[own], outputs[part])
+            elif part in batches:
                 passed = passes.of_batches(variables, tables, batches[part], one, role, False)
-                own = rows_of(passed, part)
-            parts[part] = own
+                parts[part] = rows_of(passed, part)
             if role == "source":
                 rows = tables[role][split][positions[part]]
                 labels[f"{part}_label"] = tables[role]["label"][rows]
-        images = rows_of(passes.inputs_of(tables, batches["target_val"], "target"), "target_val")
-        evidence = Evidence(
-            **parts,
-            **labels,
-            target_val_image=images,
-            predict=lambda inputs: passes.predict(variables, inputs, one, "target"),
-        )
-        # The same draws at every evaluation and in every run: what differs is the network.
-        scores = compute_scores(evidence, fold_in_name(jax.random.key(0), "score"), names)
+        nothing: Any = None
+        evidence = Evidence(**parts, **labels, target_val_image=nothing, predict=nothing)
+        scores = {}
+        if of_network:
+            images = passes.inputs_of(tables, batches["target_val"], "target")
+            seen = evidence._replace(
+                target_val_image=rows_of(images, "target_val"),
+                predict=lambda inputs: passes.predict(variables, inputs, one, "target"),
+            )
+            scores = compute_scores(seen, _score_key(), of_network)
 
         predicted, truth = outputs["target_val"].logits, tables["source"]["label"]
         num_classes = predicted.shape[-1]
@@ -189,18 +199,43 @@ def _make_measure(
             own = passes.of_batches(raw, tables, batches["target_val"], one, "target", True)
             differs = rows_of(own, "target_val").argmax(-1) != parts["target_val"].logits.argmax(-1)
             signs["averaging_gap"] = jnp.mean(differs)
-        return {"score": scores, "guard": signs}
+        return evidence, scores, signs
 
     measure = jax.jit(over_members(measure_one, num_members, (0, 0, axes_of(tables), 0, 0, None)))
 
     def run(state, tables, outputs):
-        batches = {
-            part: passes.read(role, np.asarray(tables[role][split])[:, positions[part]])
-            for part, (role, split) in places.items()
-            if part != "source_val"
-        }
+        batches = {}
+        for part in read:
+            role, split = places[part]
+            batches[part] = passes.read(role, np.asarray(tables[role][split])[:, positions[part]])
         raw = evaluated_variables_of(state._replace(ema={})) if state.ema else None
         variables = evaluated_variables_of(state)
-        return measure(variables, raw, tables, outputs, batches, 1)
+        evidence, scores, signs = measure(variables, raw, tables, outputs, batches, 1)
+        if of_outputs:
+            scores = compile_scores(of_outputs, num_members)(evidence) | scores
+        return {"score": scores, "guard": signs}
 
     return run
+
+
+def _score_key() -> Key[Array, ""]:
+    """Returns one key for every evaluation of every run: what differs is the network."""
+    return fold_in_name(jax.random.key(0), "score")
+
+
+@functools.cache
+def compile_scores(names: tuple[str, ...], num_members: int) -> Callable[[Evidence], Any]:
+    """Compiles scores that need no network, once for all methods: they take long to compile.
+
+    Args:
+        names: Which scores.
+        num_members: Size of the population.
+
+    Returns:
+        From the members' evidence to their scores by name.
+    """
+    return jax.jit(
+        over_members(
+            lambda evidence: compute_scores(evidence, _score_key(), names), num_members, (0,)
+        )
+    )

@@ -65,11 +65,14 @@ SCORES: dict[str, Score] = {
 }
 
 
-# Those that read the evidence's domain classifier.
+# Those that read the evidence's domain classifier, those that read outputs on the training parts,
+# which it is fitted on, and those that read pictures; the others read the validation parts alone.
 WEIGHED = (
     *("proxy_a_distance", "importance_weighted_validation", "deep_embedded_validation"),
     "deep_embedded_validation_uncontrolled",
 )
+OF_TRAINING = ("mmd", *WEIGHED)
+OF_PICTURES = ("mixval",)
 
 
 def compute_scores(

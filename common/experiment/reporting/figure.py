@@ -186,7 +186,7 @@ def _mark_choices(
     """Marks where on its curve each rule took the weights of a row."""
     rules = shown_rules([rule for name in rows for rule in chosen.get(name, {})])
     for rule, look in rule_style(rules).items():
-        hollow = {"markerfacecolor": "white"} if rule == ORACLE else {}
+        hollow: dict[str, Any] = {"markerfacecolor": "white"} if rule == ORACLE else {}
         style: dict[str, Any] = {"marker": look["marker"], "linestyle": "", "markersize": 5}
         for name, (steps, _, middle, _) in rows.items():
             if taken := chosen.get(name, {}).get(rule):

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -149,9 +151,9 @@ def save(figure: Figure, path: Path) -> None:
 
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    picture = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba())
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
     # This choice of colours leaves the frequent ones, such as white and those of the rows, alone.
-    picture.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT).save(path)
+    picture.quantize(256, Image.Quantize.MEDIANCUT).save(path)
 
 
 def write(

@@ -1,5 +1,7 @@
 """Tests of what every evaluation measures without target labels: scores, and signs of collapse."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from common.data.stream import Stream
 from common.evaluation.evidence import Evidence
 from common.evaluation.scores import score as scores_module
-from common.evaluation.scores.score import SCORES
+from common.evaluation.scores.score import SCORES, compute_scores
 from common.method import Outputs
 from common.training import evaluation, parallel
 from common.training.split_pass import make_split_pass
@@ -80,11 +82,14 @@ def test_evidence_is_the_networks_on_a_fixed_part_of_each_split(pair, monkeypatc
 
     def show(evidence, key, names):
         """Hands out, in the place of scores, what they see."""
-        images = evidence.target_val_image
-        repeated = evidence.predict(jnp.concatenate([images, images[:3]]))
+        images, repeated = evidence.target_val_image, None
+        if "mixval" in names:
+            repeated = evidence.predict(jnp.concatenate([images, images[:3]]))
         return evidence._replace(predict=repeated)._asdict()
 
     monkeypatch.setattr(evaluation, "compute_scores", show)
+    compile_anew = evaluation.compile_scores.__wrapped__
+    monkeypatch.setattr(evaluation, "compile_scores", compile_anew)
     tables = tiny.take_members(run.tables, [1])
     alone = jax.tree.map(lambda leaf: leaf[1:], state)
     passes = make_split_pass(run.method, tables, 1, 5)
@@ -161,17 +166,25 @@ def test_which_scores_a_run_computes():
     assert names({**config, "task": {**config["task"], "kind": "regression"}}) == ()
 
 
-def test_scores_that_weigh_are_those_that_need_the_domain_classifier(pair):
-    outputs = Outputs(jnp.ones((6, 2)), jnp.eye(6, 3))
-    labels = jnp.arange(6) % 3
-    bare = Evidence(
+def test_what_a_score_reads_is_there():
+    """Scores see what the table of their needs says, and nothing else has to be computed."""
+    outputs: Any = Outputs(jnp.ones((6, 2)), jnp.eye(6, 3))
+    labels, key = jnp.arange(6) % 3, jax.random.key(0)
+    whole = Evidence(
         *(outputs, labels, outputs, labels, outputs, outputs, jnp.ones((6, 1))),
         predict=lambda images: Outputs(images, jnp.eye(6, 3)[: len(images)]),
     )
-    for name, score in SCORES.items():
-        try:
-            jax.eval_shape(lambda key, score=score: score.compute(bare, key), jax.random.key(0))
-        except ValueError:
-            assert name in scores_module.WEIGHED
-        else:
-            assert name not in scores_module.WEIGHED
+    lacking: dict[tuple[str, ...], dict[str, Any]] = {
+        scores_module.OF_TRAINING: {"source_train": None, "target_train": None},
+        scores_module.OF_PICTURES: {"target_val_image": None, "predict": None},
+    }
+    for names, without in lacking.items():
+        others = [name for name in SCORES if name not in names]
+        part = whole._replace(**without)
+        jax.eval_shape(lambda: compute_scores(part, key, others))  # noqa: B023
+        for name in names:
+            with pytest.raises((AttributeError, TypeError)):
+                jax.eval_shape(lambda: compute_scores(part, key, (name,)))  # noqa: B023
+    for name in scores_module.WEIGHED:
+        with pytest.raises(ValueError, match="domain classifier"):
+            SCORES[name].compute(whole, key)
