@@ -22,6 +22,7 @@ USAGE = """usage: python launch.py          train and compare the rows of the em
        python launch.py sweep  --config=FILE [--config.KEY=VALUE] [--workdir=FOLDER]
                                [--cross_validation=FOLDS]
        python launch.py report FOLDER... [--output=FOLDER]
+       python launch.py report --compare FOLDER FOLDER [--output=FOLDER]   seed by seed
        python launch.py prepare --dataset=NAME[,NAME] [--manual_dir=FOLDER] [--data_dir=FOLDER]
        python launch.py convert FILE [--output=FILE]   weights of PyTorch to safetensors
        python launch.py list   [methods|datasets|models|scores] [--data_dir=FOLDER]
@@ -29,6 +30,7 @@ exit codes: 0 done; 1 a run failed; 2 wrong usage or config; 75 stopped by a sig
 same command again to go on"""
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "File with get_config(argument).")
+_COMPARE = flags.DEFINE_boolean("compare", False, "Whether report compares two folders of runs.")
 _CROSS_VALIDATION = flags.DEFINE_integer(
     "cross_validation", 0, "Folds by which sweep chooses a setting.", lower_bound=0
 )
@@ -100,8 +102,8 @@ def sweep(arguments: list[str]) -> None:
 
 
 def report(arguments: list[str]) -> None:
-    """Writes and prints the comparison of the runs in some folders."""
-    from common.experiment import outcome, report
+    """Writes and prints the comparison of the runs in some folders, or of two folders."""
+    from common.experiment import compare, outcome, report
 
     missing = " ".join(name for name in arguments if not Path(name).is_dir())
     if missing or not arguments:
@@ -109,9 +111,13 @@ def report(arguments: list[str]) -> None:
             f"report needs folders such as runs/digits, not {missing or 'none'}"
         )
     with outcome.refusing():
-        output = Path(_OUTPUT.value) if _OUTPUT.value else None
-        written = report.write_report([Path(folder) for folder in arguments], output)
-    print(report.format_table(written.summary))
+        output, folders = Path(_OUTPUT.value) if _OUTPUT.value else None, list(map(Path, arguments))
+        if _COMPARE.value:
+            compared = compare.write_compared(folders, output)
+            print(f"{compared.text}\ncomparison: {compared.path}")
+            return
+        written = report.write_report(folders, output)
+    print(report.format_table(written.summary, grey=sys.stdout.isatty()))
     print(f"report: {written.path}")
 
 

@@ -72,7 +72,7 @@ def write_run(
             record["train/domain_adversarial/reversal_strength"] = strength
         if step % 200 == 100:
             record["oracle/target_test_accuracy"] = accuracy
-        records.append(record)
+        records.append(record | changes.get("evaluations", {}).get(step, {}))
     write_lines(folder / "metrics.jsonl", records)
     names = ("step", "seconds", "start")
     write_lines(
@@ -105,6 +105,7 @@ def write_run(
             "oracle": choice(500, 0.005),
             "source_val": choice(300, -0.05),
             "information_maximization": choice(500, -0.01),
+            **changes.get("selections", {}),
         },
         "warnings": [],
     }
@@ -150,3 +151,36 @@ def summarize(*folders):
 def row_of(summary, name, selection="last"):
     (row,) = [r for r in summary["rows"] if (r["name"], r["selection"]) == (name, selection)]
     return row
+
+
+# Closes elements, opens others, breaks tables and Markdown, and means something to LaTeX.
+HOSTILE = (
+    '<img src=x onerror="document.title=1">"\'&amp;|`*_~[x](javascript:alert(1)) ![y](http://y.z) '
+    "</summary></details></table>\n\n<script>document.title=2</script>\n# head\n"
+    "$x^2$ \\input{a}%#\u202e"
+)
+
+
+def hostile_experiment(workdir):
+    """Writes an experiment in which every text of a run is an attack on the report."""
+    experiment = write_experiment(workdir, '<img src=x onerror="document.title=1">')
+    for path in experiment.glob("*-seed*/result.json"):
+        result = json.loads(path.read_text())
+        if result["method"] == "dann":
+            result["method"] = HOSTILE
+        result |= {"experiment": HOSTILE, "task": f"a{HOSTILE}>b", "warnings": [HOSTILE]}
+        result["classes"] = [f"{index}{HOSTILE}" for index in range(10)]
+        result["selections"][HOSTILE] = result["selections"]["last"]
+        path.write_text(json.dumps(result))
+        path = path.with_name("config.json")
+        about = json.loads(path.read_text())
+        about["config"] |= {HOSTILE: HOSTILE, "seed": about["config"]["seed"]}
+        about |= {"git_commit": HOSTILE, "versions": {HOSTILE: HOSTILE}}
+        about["starts"][0] |= {"hardware": HOSTILE, "devices": [HOSTILE]}
+        path.write_text(json.dumps(about))
+        with (path.parent / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps({"step": 800, "flags": [HOSTILE]}) + "\n")
+    failed = write_run(experiment, "dann", 104, 0.5)
+    (failed / "failure.json").write_text(json.dumps({"reason": HOSTILE, "step": 1}))
+    failed.rename(experiment / "<script>document.title=3<|script>")
+    return experiment

@@ -24,11 +24,12 @@ from common.experiment.outcome import (
 from common.legal import check_keys, suggest
 
 # What a user may write; absl has more, which are about its own logging.
-FLAGS = ("config", "workdir", "output", "dataset", "manual_dir", "data_dir", "help")
+FLAGS = ("config", "workdir", "output", "compare", "dataset", "manual_dir", "data_dir", "help")
 
 # Flags that would be ignored by the other verbs.
 VERBS_OF = {
     "output": ("report", "convert"),
+    "compare": ("report",),
     "dataset": ("prepare",),
     "manual_dir": ("prepare",),
     "data_dir": ("prepare", "list"),

@@ -7,7 +7,7 @@ import io
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,13 +15,17 @@ from common.experiment.folder import write_json
 from common.experiment.reporting import across_figure
 from common.experiment.reporting.across import CHOSEN, with_many_tasks
 from common.experiment.reporting.drawing import save_figures
-from common.experiment.reporting.figure_style import colors_of
+from common.experiment.reporting.figure_style import colors_of, save
 from common.experiment.reporting.grouping import group_by_task, method_of, rows_of
-from common.experiment.reporting.markdown import write_markdown
+from common.experiment.reporting.latex import write_latex
+from common.experiment.reporting.markdown import write_markdown, write_sections
 from common.experiment.reporting.metric_table import COLUMNS, csv_cells
+from common.experiment.reporting.page import write_page
+from common.experiment.reporting.run_page import count_planned, describe_runs, write_runs
 from common.experiment.reporting.run_record import ACCURACY, Run, read_object, read_runs
 from common.experiment.reporting.summary import summarize
 from common.experiment.reporting.table import format_table
+from common.experiment.reporting.wrong import find_problems, write_problems
 
 __all__ = ["Report", "format_table", "read_runs", "summarize", "write_report"]
 
@@ -41,7 +45,7 @@ class Report(NamedTuple):
 
 
 def write_report(folders: Sequence[Path], destination: Path | None = None) -> Report:
-    """Writes `report.md`, `summary.json`, `results.csv` and `figures/`.
+    """Writes `report.md`, `report.html`, `summary.json`, `results.csv`, `results.tex`, `figures/`.
 
     Everything is made first and then moved to its place file by file: a crash before that leaves
     the old report, a crash in between leaves whole files.
@@ -78,16 +82,32 @@ def write_report(folders: Sequence[Path], destination: Path | None = None) -> Re
         for own in summary["across"]:
             own["anchor"] = names[own["experiment"], ""]
             own["figure"] = _save_across(own, new, own["anchor"])
-        (new / "results.csv").write_text(_csv(runs), encoding="utf-8")
         write_json(new / "summary.json", summary)
-        (new / "report.md").write_text(write_markdown(summary), encoding="utf-8")
+        texts = {
+            "results.csv": _csv(runs),
+            "results.tex": write_latex(summary),
+            "report.md": write_markdown(summary),
+            "report.html": _html(summary, runs, new),
+        }
+        for file, text in texts.items():
+            # Half of a character pair, which JSON can hold, has no form in a file.
+            (new / file).write_text(text, encoding="utf-8", errors="replace")
         made = [f"figures/{path.name}" for path in sorted((new / "figures").iterdir())]
         stale = _figures_of(destination / "summary.json").difference(made)
-        for file in (*made, "results.csv", "summary.json", "report.md"):
+        for file in (*made, "summary.json", *texts):
             os.replace(new / file, destination / file)
     for file in stale:
         (destination / file).unlink(missing_ok=True)
     return Report(destination / "report.md", summary, [destination / file for file in made])
+
+
+def _html(summary: Mapping[str, Any], runs: Sequence[Run], folder: Path) -> str:
+    """Writes `report.html`: what `report.md` says, what went wrong, and a page of each run."""
+    entries = describe_runs(runs)
+    title, *sections = write_sections(summary)
+    problems = write_problems(find_problems(summary, entries, count_planned(runs)))
+    lines = [title, "", *problems, *sections, *write_runs(entries)]
+    return write_page(summary, lines, folder)
 
 
 def _file_names(keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
@@ -118,7 +138,7 @@ def _save_across(across: dict[str, Any], folder: Path, name: str) -> dict[str, s
             colors,
             title=f"{across['experiment']}: target test accuracy at the last step",
         )
-        figure.savefig(folder / file, metadata={"Software": None})
+        save(figure, folder / file)
     # The tables must not be lost because of one odd number.
     except Exception as error:
         return {"reason": str(error) or type(error).__name__}

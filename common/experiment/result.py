@@ -258,6 +258,10 @@ def _write_outputs(
             f"{role}_{split}/image": examples.images[rows],
             label: examples.labels[rows],
         }
+        # Of pixels there would be too many.
+        if outputs[role].logits.ndim == 3:
+            logits = np.asarray(outputs[role].logits[member, :count])
+            arrays[f"{role}_{split}/logits"] = logits
     if grid is not None:
         arrays |= {"grid/image": grid[0], "grid/prediction": grid[1][member]}
     with folder.replacing(path / "outputs.npz") as temporary, temporary.open("wb") as file:

@@ -10,6 +10,9 @@ are left out.
     python launch.py sweep --config=configs/studies/digits_grid.py
 """
 
+import functools
+import operator
+
 from configs import catalogue
 from configs.studies import digits
 
@@ -27,6 +30,11 @@ def ruling_number(config) -> str:
             if name in own:
                 return f"{place}.{name}"
     return ""
+
+
+def value_at(config, key):
+    """Returns the value that stands in a config under a dotted name."""
+    return functools.reduce(operator.getitem, key.split("."), config)
 
 
 def get_config(argument: str = ""):
@@ -47,9 +55,7 @@ def sweep(add):
         # A whole weight stands for a share: no more than all of it can be taken.
         if not key or method == "importance_weighting":
             continue
-        default = config
-        for part in key.split("."):
-            default = default[part]
+        default = value_at(config, key)
         for factor in FACTORS:
             for seed in SEEDS:
                 add(f"method={method}", {"seed": seed, key: factor * default})

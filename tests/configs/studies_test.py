@@ -2,10 +2,11 @@
 
 import pytest
 
-from common.experiment import check, family, folder
+from common.experiment import check, family, folder, sweep
 from common.training.hparam import flatten
 from configs import base, catalogue
-from configs.studies import digits, digits_grid, mnist_family, moons
+from configs import digits as benchmark
+from configs.studies import digits, digits_grid, mnist_family, moons, selection
 
 # What the row of a method may have of its own.
 OWN = ("method", "package", "domains", "alignment", "adaptation", "init_from", "optimizer.groups")
@@ -68,15 +69,43 @@ def test_a_study_of_another_pair_and_of_few_seeds():
         mnist_family.sweep(lambda *_: None, "seeds=9")
 
 
+def differing_settings(runs):
+    settings = [dict(flatten(run)) for run in runs]
+    return {
+        key
+        for key in settings[0]
+        if len({str(own[key]) for own in settings}) > 1 and "seed" not in key
+    }
+
+
 def test_the_grid_changes_one_number_of_each_row_on_other_seeds():
     found = runs_of(digits_grid)
     assert not set(digits.SEEDS) & set(digits_grid.SEEDS)
     for (_, row), runs in found.items():
         assert {run["evaluation"]["reverse_validation"] for run in runs} == {True}
-        settings = [dict(flatten(run)) for run in runs]
-        differing = {
-            key
-            for key in settings[0]
-            if len({str(own[key]) for own in settings}) > 1 and "seed" not in key
-        }
+        differing = differing_settings(runs)
         assert len(differing) == (row != "source_only"), (row, differing)
+
+
+def test_the_study_of_selection_has_a_grid_of_eight_methods_on_seeds_of_its_own():
+    found = runs_of(selection, "seeds=2")
+    chosen_on = {*range(8), *digits.SEEDS, *benchmark.SEEDS, *benchmark.PAIR_SEEDS}
+    assert not chosen_on & set(selection.SEEDS) and len(selection.SEEDS) >= 5
+    adapted = [row for _, row in found if row != "source_only"]
+    assert len(adapted) == len(selection.ROWS) - 1 >= 8
+    for (_, row), runs in found.items():
+        settings = 1 if row == "source_only" else len(selection.FACTORS)
+        assert len(runs) == settings * 2
+        assert len(differing_settings(runs)) == (row != "source_only")
+        # One program a row.
+        assert len(sweep.pack(runs)) == 1
+
+
+def test_the_study_of_selection_on_a_prepared_pair():
+    found = runs_of(selection, "source=mnist,target=mnist_m,seeds=1")
+    assert {experiment for experiment, _ in found} == {"mnist_to_mnist_m_modern_selection"}
+    assert {row for _, row in found} == {*selection.ROWS, "statistics_only"}
+    with pytest.raises(ValueError, match="seeds is 'all'; legal are 1 to 5"):
+        selection.sweep(lambda *_: None, "seeds=all")
+    with pytest.raises(ValueError, match="target is ''"):
+        selection.sweep(lambda *_: None, "source=mnist")

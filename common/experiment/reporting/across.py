@@ -11,9 +11,8 @@ from common.experiment import statistics
 from common.experiment.reporting.grouping import BASELINES, LAST_METHODS, method_of
 from common.experiment.reporting.published import average_of_published
 from common.experiment.reporting.row import Row
+from common.experiment.statistics import MIN_TASKS
 
-# With fewer tasks a signed-rank test cannot reach the 5 % level, and averages say little.
-MIN_TASKS = 6
 # From this number of tasks on, the sections of single tasks are short.
 MANY_TASKS = 5
 # What every other row is compared with, where the rows are there.
@@ -67,6 +66,7 @@ def compare_across(
         "published_average": average_of_published(by_task),
         "comparisons": comparisons,
         "superiority": {} if refused else _superiority(by_task, names),
+        "ranks": _rank(accuracy),
         "refused": refused,
     }
 
@@ -135,6 +135,13 @@ def _compare(
                 entry["superiority"] = _superior(by_task, entry["row"], entry["against"])
         comparisons += entries
     return comparisons, refused
+
+
+def _rank(accuracy: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """Ranks the rows that train on no target label, or says why that is refused."""
+    values = {name: own for name, own in accuracy.items() if method_of(name) not in LAST_METHODS}
+    refused = statistics.refuse_ranks(values)
+    return {"refused": refused} if refused else statistics.critical_difference(values)._asdict()
 
 
 def _test(differences: Sequence[float]) -> dict[str, Any]:

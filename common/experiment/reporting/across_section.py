@@ -16,6 +16,7 @@ from common.experiment.reporting.cell import (
 )
 from common.experiment.reporting.grouping import BASELINES, method_of
 from common.experiment.reporting.published import write_remarks
+from common.experiment.reporting.rank_section import write_ranks
 
 COMPARISON_HEADER = (
     *("row", "against", "tasks", "better in", "mean difference", "paired t test, p"),
@@ -176,6 +177,7 @@ def write_across(
         compared = map(comparison_cells, across["comparisons"])
         lines += ["### Comparisons over tasks", *markdown_table(COMPARISON_HEADER, compared)]
     lines += [f"{escape(remark)}  " for remark in remarks_across(across)]
+    lines += write_ranks(across["ranks"])
     known = [value for own in across["superiority"].values() for value in own.values()]
     if any(value is not None for value in known):
         lines += ["", "### Probability that the line's row is superior to the column's"]

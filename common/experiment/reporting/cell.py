@@ -8,6 +8,9 @@ from typing import Any
 
 from common.data.pool import list_sources
 
+# What Markdown acts on: inside of a word an underscore is one, and so is a lone ampersand.
+MARKS = re.compile(r"[\\`*|<\[\]]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
+
 
 def write_percent(value: float | None, sign: str = "") -> str:
     """Writes a share in percent.
@@ -98,7 +101,28 @@ def escape(value: Any) -> str:
     Returns:
         Its text in one line.
     """
-    return re.sub(r"([\\`*|<\[\]])", r"\\\1", " ".join(str(value).split()))
+    return re.sub(MARKS, r"\\\g<0>", " ".join(str(value).split()))
+
+
+def group_by_reason(runs: Iterable[Mapping[str, str]], state: str) -> list[str]:
+    """Names the runs that are not done, those of one reason together.
+
+    Args:
+        runs: Each with `experiment`, `run` and `reason`.
+        state: What they are, such as `incomplete`.
+
+    Returns:
+        Sentences without a full stop.
+    """
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        by_reason.setdefault((run["experiment"], run["reason"]), []).append(run["run"])
+    return [
+        f"{state}: {experiment}/{names[0]}: {reason}"
+        if len(names) == 1
+        else f"{state}: {len(names)} runs of {experiment}: {reason}: {', '.join(names)}"
+        for (experiment, reason), names in by_reason.items()
+    ]
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
@@ -136,3 +160,26 @@ def align(table: Sequence[Sequence[str]]) -> list[str]:
             name = ""
         lines.append(f"{name.ljust(widths[0])}  {rest}".rstrip())
     return lines
+
+
+def align_in_parts(table: Sequence[Sequence[str]]) -> list[str]:
+    """Aligns a table that may have too many columns for a terminal.
+
+    Args:
+        table: Lines of cells.
+
+    Returns:
+        Lines of as many tables below each other as it takes, all of which have the first column.
+    """
+    columns = list(zip(*table, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    parts, used = [[0]], widths[0]
+    for index, width in enumerate(widths[1:], 1):
+        if used + 2 + width > 100 and len(parts[-1]) > 1:
+            parts.append([0])
+            used = widths[0]
+        parts[-1].append(index)
+        used += 2 + width
+    return [
+        line for part in parts for line in align([[own[index] for index in part] for own in table])
+    ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from common.experiment import statistics
 from common.experiment.reporting.cell import escape, markdown_table, write_percent
 from common.experiment.reporting.grouping import differing_keys, method_of, settings_of
 from common.experiment.reporting.row import values_of
@@ -115,21 +116,11 @@ def _judge(row: str, rows: Mapping[str, RunsBySeed], scores: Mapping[str, float]
             "row": best,
             "row_accuracy": test[best],
             "chosen_by": split,
-            "rank_correlation": _rank_correlation(
+            "rank_correlation": statistics.rank_correlation(
                 [scores[name] for name in common], [test[name] for name in common]
             ),
         },
     }
-
-
-def _rank_correlation(scores: Sequence[float], accuracies: Sequence[float]) -> float | None:
-    """Returns Spearman's correlation; None for fewer than three rows, or where all are equal."""
-    from scipy.stats import rankdata
-
-    ranks = [rankdata(np.round(values, DECIMALS)) for values in (scores, accuracies)]
-    if len(scores) < 3 or any(np.ptp(own) == 0 for own in ranks):
-        return None
-    return float(np.corrcoef(*ranks)[0, 1])
 
 
 def write_choices(choices: Sequence[Mapping[str, Any]]) -> list[str]:

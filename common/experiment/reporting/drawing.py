@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from common.experiment.reporting import boundary_figure, example_figure, label_figure
+from common.experiment.reporting import (
+    boundary_figure,
+    calibration_figure,
+    embedding_figure,
+    example_figure,
+    label_figure,
+    rule_figure,
+    score_figure,
+)
 from common.experiment.reporting import figure as figures
-from common.experiment.reporting.figure_style import colors_of
+from common.experiment.reporting.figure_style import colors_of, save
 from common.experiment.reporting.grouping import (
     BASELINES,
     method_of,
@@ -19,6 +27,7 @@ from common.experiment.reporting.grouping import (
     rows_of,
     with_same_data,
 )
+from common.experiment.reporting.kept_output import load_arrays, logits_of, shared_outputs
 from common.experiment.reporting.markdown import class_names
 from common.experiment.reporting.row import class_change, confusions_of, values_of
 from common.experiment.reporting.run_record import Run, RunsBySeed, part_of
@@ -28,17 +37,21 @@ READING = {
     "accuracy_by_labels": label_figure.READING,
     "accuracy_by_method": "Small dots are single seeds, large dots means, bars 95 % intervals over "
     "seeds; thin lines join the runs of one seed in source_only and dann.",
+    "accuracy_by_rule": rule_figure.READING,
+    "score_against_accuracy": score_figure.READING,
+    "reliability": calibration_figure.READING,
     "training_curves": "Lines are medians over seeds, bands the middle half of the seeds; target "
-    "accuracy is shown for comparison and steers nothing.",
+    "accuracy is shown for comparison and steers nothing. Marks on it show where each rule took "
+    "the weights, at the median step over seeds.",
     "decision_boundary": "Fields show what a row takes each place of the plane for, coloured dots "
     "are test points of the target by true class, grey dots points of the source; above a panel is "
     "the accuracy on all test points of the target. Columns are seeds; where the title says that "
     "some are left out, results.csv has the accuracy of each.",
     "sample_pictures": "The first picture of each class in the order of the splits, and what each "
     "row takes the target's for; wrong predictions are crossed.",
-    "embedding": "Features of single examples in two dimensions by t-SNE: near points are alike, "
-    "while sizes of clusters and distances between them mean nothing; adaptation should mix the "
-    "domains on the left and keep the classes apart on the right.",
+    "embedding": embedding_figure.READING["t-SNE"],
+    "embedding_pca": embedding_figure.READING["PCA"],
+    "embedding_umap": embedding_figure.READING["UMAP"],
     "confusion": "A line is a true class, a column what it is taken for, in percent of the line "
     "and averaged over seeds; a perfect row is dark on the diagonal alone.",
     "per_class_change": "Dots are mean changes of a class's accuracy over the shared seeds, bars "
@@ -61,8 +74,7 @@ def save_figures(group: Sequence[Run], folder: Path, prefix: str) -> dict[str, d
     for name, draw in _figure_makers(group).items():
         file = f"figures/{prefix}{name}.png"
         try:
-            # Without the name of the software, equal figures are equal files.
-            draw().savefig(folder / file, metadata={"Software": None})
+            save(draw(), folder / file)
             entries[name] = {"file": file, "reading": READING[name]}
         # The tables must not be lost because the arrays of one run are odd.
         except Exception as error:
@@ -84,6 +96,11 @@ def _figure_makers(group: Sequence[Run]) -> dict[str, Callable[[], Any]]:
     shown_rows = {name: with_same_data(members[name], members[pair[-1]]) for name in pair}
     colors = colors_of(members)
     confusions = {name: confusions_of(members[name], "last") for name in members}
+    rules = [rule for runs in members.values() for rule in rules_of(runs)]
+    pairs = score_figure.pairs_of(
+        {name: [run.records for run in runs.values()] for name, runs in members.items()}
+    )
+    kept = logits_of(shown_rows)
 
     def show_labels():
         title = f"{task}: target test accuracy by labelled target examples"
@@ -98,7 +115,27 @@ def _figure_makers(group: Sequence[Run]) -> dict[str, Callable[[], Any]]:
     def show_training():
         records = {name: [run.records for run in runs.values()] for name, runs in members.items()}
         title = f"{task}: median and middle half of the seeds"
-        return figures.training_curves(records, colors, title=title)
+        chosen = {
+            name: {rule: list(values_of(runs, rule, "step").values()) for rule in rules_of(runs)}
+            for name, runs in members.items()
+        }
+        return figures.training_curves(records, colors, title=title, chosen=chosen)
+
+    def show_rules():
+        accuracy = {
+            name: {rule: values_of(runs, rule) for rule in rules_of(runs)}
+            for name, runs in members.items()
+        }
+        title = f"{task}: target test accuracy by the rule that chose the step"
+        return rule_figure.accuracy_by_rule(accuracy, title=title)
+
+    def show_scores():
+        title = f"{task}: label-free scores against accuracy, at every evaluation"
+        return score_figure.score_against_accuracy(pairs, colors, title=title)
+
+    def show_reliability():
+        title = f"{task}: reliability of predictions at the last step"
+        return calibration_figure.reliability(kept, colors, title=title)
 
     def show_boundary():
         files = {
@@ -112,7 +149,7 @@ def _figure_makers(group: Sequence[Run]) -> dict[str, Callable[[], Any]]:
         ]
         shown = seeds[: boundary_figure.MAX_SEEDS]
         outputs = {
-            name: {seed: _load_arrays(own[seed]) for seed in shown} for name, own in files.items()
+            name: {seed: load_arrays(own[seed]) for seed in shown} for name, own in files.items()
         }
         accuracy = {name: values_of(members[name], "last") for name in pair}
         title = f"{task}: decision boundary and target test accuracy"
@@ -121,14 +158,14 @@ def _figure_makers(group: Sequence[Run]) -> dict[str, Callable[[], Any]]:
         return boundary_figure.decision_boundary(outputs, accuracy, colors, classes, title=title)
 
     def show_pictures():
-        seed, outputs = _shared_outputs(shown_rows)
+        seed, outputs = shared_outputs(shown_rows)
         title = f"{task}: pictures and predictions (seed {seed})"
         return example_figure.sample_pictures(outputs, classes, colors, title=title)
 
-    def show_embedding():
-        seed, outputs = _shared_outputs(shown_rows)
-        title = f"{task}: features by t-SNE (seed {seed})"
-        return example_figure.embedding(outputs, classes, title=title)
+    def show_embedding(projection: str):
+        seed, outputs = shared_outputs(shown_rows)
+        title = f"{task}: features by {projection} (seed {seed})"
+        return embedding_figure.embedding(outputs, classes, title=title, projection=projection)
 
     def show_confusion():
         counts = {name: np.stack([*confusions[name].values()]) for name in pair if confusions[name]}
@@ -155,32 +192,35 @@ def _figure_makers(group: Sequence[Run]) -> dict[str, Callable[[], Any]]:
         **(
             {"accuracy_by_labels": show_labels} if labels else {"accuracy_by_method": show_accuracy}
         ),
+        **({"accuracy_by_rule": show_rules} if len(rule_figure.shown_rules(rules)) > 1 else {}),
         "training_curves": show_training,
+        **({"score_against_accuracy": show_scores} if pairs else {}),
+        **({"reliability": show_reliability} if kept else {}),
         **by_shape,
-        "embedding": show_embedding,
+        **{
+            f"embedding_{projection.lower()}".removesuffix("_t-sne"): functools.partial(
+                show_embedding, projection
+            )
+            for projection in embedding_figure.available_projections()
+        },
         "confusion": show_confusion,
         "per_class_change": show_change,
     }
+
+
+def rules_of(runs: RunsBySeed) -> list[str]:
+    """Names the rules that chose a step in any of the runs, in their order.
+
+    Args:
+        runs: Runs by seed.
+
+    Returns:
+        Names of selections.
+    """
+    return list(dict.fromkeys(rule for run in runs.values() for rule in run.result["selections"]))
 
 
 def _only(sizes: set[int]) -> int:
     if len(sizes) != 1:
         raise ValueError("there are no confusion matrices of one size to compare")
     return sizes.pop()
-
-
-def _shared_outputs(rows: Mapping[str, RunsBySeed]) -> tuple[int, dict[str, dict[str, np.ndarray]]]:
-    """Reads `outputs.npz` of the first seed for which all rows have it."""
-    for seed in sorted(set.intersection(*(set(runs) for runs in rows.values()))):
-        paths = {name: runs[seed].folder / "outputs.npz" for name, runs in rows.items()}
-        if all(path.is_file() for path in paths.values()):
-            return seed, {name: _load_arrays(path) for name, path in paths.items()}
-    raise ValueError(f"there is no seed for which {' and '.join(rows)} have outputs.npz")
-
-
-def _load_arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with path.open("rb") as file, np.load(file) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        raise ValueError(f"{path.parent.name}/{path.name} cannot be read") from None

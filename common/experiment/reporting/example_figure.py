@@ -1,4 +1,4 @@
-"""The report's figures of single examples: their pictures, and their features in two dimensions."""
+"""The report's figure of single pictures, and what rows take them for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 from common.experiment.reporting.figure_style import (
     FAINT_INK,
     INK,
-    LINE,
     make_figure,
     styled,
     write,
@@ -21,106 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-DOMAIN_COLORS = {"source": "#E69F00", "target": "#5E4FA2"}
-
-
-DOMAIN_MARKERS = {"source": "o", "target": "^"}
-
-
 WRONG = "#C4440C"
 
 
-CLASS_COLORS = (
-    *("#332288", "#88CCEE", "#44AA99", "#117733", "#999933"),
-    *("#DDCC77", "#CC6677", "#882255", "#AA4499", "#9AA1A9"),
-)
-
-
-MAX_POINTS = 300  # a domain
-
-
-POINT: dict[str, Any] = {"alpha": 0.7, "linewidths": 0}
-
-
-BELOW: dict[str, Any] = {
-    **{"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "fontsize": 8},
-    **{"handletextpad": 0.1, "columnspacing": 1.0},
-}
-
-
 Outputs = Mapping[str, np.ndarray]
-
-
-@styled
-def embedding(outputs: Mapping[str, Outputs], classes: Sequence[str], *, title: str) -> Figure:
-    """Shows the features of two runs in two dimensions, by domain and by class.
-
-    The two dimensions are t-SNE's, of standardised features with a fixed random state: near points
-    are alike; sizes of clusters and distances between them mean nothing.
-
-    Args:
-        outputs: By row, the arrays of its run's `outputs.npz`; the first two rows are shown.
-        classes: Names of the classes.
-        title: Above the figure.
-
-    Returns:
-        The figure: a line of panels a row, domains on the left, classes on the right.
-
-    References:
-        L. van der Maaten, G. Hinton, "Visualizing data using t-SNE", JMLR 9 (2008).
-    """
-    from matplotlib.lines import Line2D
-
-    shown = dict(list(outputs.items())[:2])
-    figure = make_figure(0.75 + 3.3 * len(shown), title)
-    grid = figure.subplots(len(shown), 2, squeeze=False)
-    names = list(classes)[: len(CLASS_COLORS)]
-    for (left, right), (row, arrays) in zip(grid, shown.items(), strict=True):
-        points, is_target, label = _project(arrays)
-        colors = np.asarray([(*CLASS_COLORS, LINE)[min(index, len(names))] for index in label])
-        for domain, of_domain in (("source", ~is_target), ("target", is_target)):
-            left.scatter(*points[of_domain].T, color=DOMAIN_COLORS[domain], s=11, **POINT)
-            form: dict[str, Any] = {
-                "marker": DOMAIN_MARKERS[domain],
-                "s": 11 if domain == "source" else 15,
-            }
-            right.scatter(*points[of_domain].T, c=colors[of_domain].tolist(), **form, **POINT)
-        left.set_title(f"{row}: by domain")
-        right.set_title(f"{row}: by class")
-    for axes in grid.flat:
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(True)
-
-    def dot(color: str, marker: str = "o") -> Line2D:
-        return Line2D([], [], color=color, marker=marker, linestyle="", markersize=6)
-
-    grid[-1, 0].legend(list(map(dot, DOMAIN_COLORS.values())), DOMAIN_COLORS, **BELOW, ncols=2)
-    entries = dict(zip(names, CLASS_COLORS, strict=False))
-    entries |= {"other": LINE} if len(classes) > len(names) else {}
-    handles = [*map(dot, entries.values()), *(dot(INK, m) for m in DOMAIN_MARKERS.values())]
-    columns = 6 if max(map(len, entries)) < 4 else 3
-    grid[-1, 1].legend(handles, [*entries, *DOMAIN_MARKERS], **BELOW, ncols=columns)
-    return figure
-
-
-def _project(arrays: Outputs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns t-SNE coordinates, which points are of the target, and labels, source first."""
-    from sklearn.manifold import TSNE
-    from sklearn.preprocessing import StandardScaler
-    from threadpoolctl import threadpool_limits
-
-    labels = [
-        arrays[name][:MAX_POINTS] for name in ("source_val/label", "oracle/target_test_label")
-    ]
-    kept = [arrays[f"{split}/features"][:MAX_POINTS] for split in ("source_val", "target_test")]
-    features = np.concatenate([part.reshape(len(part), -1) for part in kept]).astype(np.float64)
-    perplexity = min(30.0, (len(features) - 1) / 3)
-    projection = TSNE(perplexity=perplexity, init="pca", learning_rate="auto", random_state=0)
-    # On a busy machine t-SNE's threads mostly wait for one another.
-    with threadpool_limits(1):
-        points = projection.fit_transform(StandardScaler().fit_transform(features))
-    is_target = np.arange(len(features)) >= len(labels[0])
-    return points, is_target, np.concatenate(labels).astype(int)
 
 
 @styled

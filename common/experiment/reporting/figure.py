@@ -18,6 +18,7 @@ from common.experiment.reporting.figure_style import (
     styled,
     write,
 )
+from common.experiment.reporting.rule_figure import ORACLE, rule_style, shown_rules
 from common.experiment.statistics import (
     class_shares,
     confidence_interval,
@@ -107,6 +108,7 @@ def training_curves(
     colors: Mapping[str, str],
     *,
     title: str,
+    chosen: Mapping[str, Mapping[str, Sequence[float | int]]] | None = None,
 ) -> Figure:
     """Shows how the runs of each row went: the median and the middle half of the seeds.
 
@@ -114,6 +116,8 @@ def training_curves(
         curves: By row, the records of each run. The first eight rows are drawn.
         colors: By row, from `colors_of`.
         title: Above the figure.
+        chosen: By row, by rule, the step that the rule chose in each run; marked at the median
+            step on the curve of the target's accuracy.
 
     Returns:
         The figure; panels that no row has values for are left out.
@@ -160,6 +164,8 @@ def training_curves(
             axes.legend(loc="best", fontsize=8, labelcolor=FAINT_INK)
         elif panel.startswith("reversal"):
             axes.set_ylim(bottom=0)
+        elif panel.startswith("target"):
+            _mark_choices(axes, rows, chosen or {}, colors)
     for axes in grid[max(0, len(series) - 2) : len(series)]:
         axes.set_xlabel("step")
     figure.legend(
@@ -169,6 +175,28 @@ def training_curves(
         ncols=min(4, len(handles), max(1, LEGEND_LETTERS // max(map(len, shown)))),
     )
     return figure
+
+
+def _mark_choices(
+    axes: Axes,
+    rows: Mapping[str, tuple[np.ndarray, ...]],
+    chosen: Mapping[str, Mapping[str, Sequence[float | int]]],
+    colors: Mapping[str, str],
+) -> None:
+    """Marks where on its curve each rule took the weights of a row."""
+    rules = shown_rules([rule for name in rows for rule in chosen.get(name, {})])
+    for rule, look in rule_style(rules).items():
+        hollow: dict[str, Any] = {"markerfacecolor": "white"} if rule == ORACLE else {}
+        style: dict[str, Any] = {"marker": look["marker"], "linestyle": "", "markersize": 5}
+        for name, (steps, _, middle, _) in rows.items():
+            if taken := chosen.get(name, {}).get(rule):
+                nearest = int(np.argmin(np.abs(steps - np.median(taken))))
+                place = (steps[nearest], middle[nearest])
+                axes.plot(*place, **style, color=colors[name], markeredgecolor=INK, **hollow)
+        axes.plot([], [], **style, color=FAINT_INK, label=rule, **hollow)
+    if rules:
+        axes.legend(loc="best", fontsize=7, labelcolor=FAINT_INK, title="chosen by, median step")
+        axes.get_legend().get_title().set_fontsize(7)  # pyright: ignore
 
 
 def _by_step(

@@ -6,7 +6,10 @@ import functools
 import itertools
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -109,6 +112,8 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
             figure = draw(*args, **kwargs)
             # Ticks take the style when they are made, which is when they are first drawn.
             figure.draw_without_rendering()
+            # The places are found; to find them again for the file would take as long.
+            figure.set_layout_engine("none")
         return figure
 
     return draw_styled
@@ -130,6 +135,25 @@ def make_figure(height: float, title: str) -> Figure:
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # pyright: ignore
     figure.suptitle(textwrap.fill(title, 78), x=0.012, ha="left")
     return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure as a picture of at most 256 colours, a third of the size of all colours.
+
+    Equal figures give equal files.
+
+    Args:
+        figure: The figure.
+        path: A PNG file.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    # This choice of colours leaves the frequent ones, such as white and those of the rows, alone.
+    picture.quantize(256, Image.Quantize.MEDIANCUT).save(path)
 
 
 def write(

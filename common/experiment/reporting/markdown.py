@@ -20,6 +20,7 @@ from common.experiment.reporting.grouping import BASELINES
 from common.experiment.reporting.label_budget import write_label_budgets
 from common.experiment.reporting.measured import write_measured
 from common.experiment.reporting.metric_table import write_metrics
+from common.experiment.reporting.minimum_seeds import write_minimum_seeds
 from common.experiment.reporting.protocol import (
     describe_protocol,
     differing_settings,
@@ -29,6 +30,7 @@ from common.experiment.reporting.protocol import (
 from common.experiment.reporting.published import write_published
 from common.experiment.reporting.ranking import write_ranking
 from common.experiment.reporting.row import Row
+from common.experiment.reporting.rule_section import write_rules
 from common.experiment.reporting.run_record import is_number
 from common.experiment.reporting.table import (
     HEADER,
@@ -63,6 +65,20 @@ def write_markdown(summary: Mapping[str, Any]) -> str:
     Returns:
         The text. Experiments with many tasks get short sections of the single ones.
     """
+    lines = [*write_sections(summary), "## What is missing or went wrong", ""]
+    lines += [f"- {escape(text)}" for text in wrong_with(summary)] or ["Nothing."]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
+
+
+def write_sections(summary: Mapping[str, Any]) -> list[str]:
+    """Writes the title and all that is known of the runs in the tables.
+
+    Args:
+        summary: What `summarize` returns, with `figures` and `anchor` in each task.
+
+    Returns:
+        Lines of Markdown.
+    """
     tasks = summary["tasks"]
     across = {own["experiment"]: own for own in summary["across"]}
     many = with_many_tasks(summary["across"])
@@ -96,16 +112,19 @@ def write_markdown(summary: Mapping[str, Any]) -> str:
             if (choice["experiment"], choice["task"]) == (task["experiment"], task["task"])
         ]
         sections = sections_of(summary, task)
-        lines += [_headline(sections["last"], chosen)]
-        lines += (_short_section if is_short else _section)(task, sections, compared)
+        judged = [own for own in summary["rules"] if _is_same(own, task)]
+        lines += [_headline(next(iter(sections.values())), chosen)]
+        lines += (_short_section if is_short else _section)(task, sections, compared, judged)
     for task in summary["measured"]:
         lines += write_measured(task)
     for task in summary["unlabelled"]:
         lines += [f"## {escape(task['experiment'])}: {escape(task['task'])}", ""]
         lines += [f"{NO_LABELS.capitalize()}.", "", *_label_free(task["rows"])]
-    lines += ["## What is missing or went wrong", ""]
-    lines += [f"- {escape(text)}" for text in wrong_with(summary)] or ["Nothing."]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
+    return lines
+
+
+def _is_same(entry: Mapping[str, Any], task: Mapping[str, Any]) -> bool:
+    return (entry["experiment"], entry["task"]) == (task["experiment"], task["task"])
 
 
 def _is_of(task: Mapping[str, Any], experiment: str) -> bool:
@@ -129,6 +148,7 @@ def _section(
     task: Mapping[str, Any],
     sections: Mapping[str, Sequence[Row]],
     compared: Mapping[str, Any] | None,
+    judged: Sequence[Mapping[str, Any]],
 ) -> list[str]:
     """Writes all about a task."""
     shown = []
@@ -140,9 +160,11 @@ def _section(
     lines += [] if task["labels"] else write_ranking(sections["last"])
     for selection, rows in sections.items():
         lines += _selection_section(selection, rows)
-    lines += ["", *LEGEND, ""]
+    lines += ["", *LEGEND, "", *write_minimum_seeds(sections["last"])]
+    lines += [line for entry in judged for line in write_rules(entry)]
     lines += write_published(compared) if compared else []
-    lines += ["### Protocol", "", describe_protocol(task, sections["last"]), ""]
+    protocol = describe_protocol(task, sections["last"], next(iter(sections)))
+    lines += ["### Protocol", "", protocol, ""]
     lines += _details(task, sections["last"])
     lines += ["### Figures", *(line for part in shown[1:] for line in part)]
     return [*lines, "", "### Settings", *list_settings(task)]
@@ -152,14 +174,19 @@ def _short_section(
     task: Mapping[str, Any],
     sections: Mapping[str, Sequence[Row]],
     compared: Mapping[str, Any] | None,
+    judged: Sequence[Mapping[str, Any]],
 ) -> list[str]:
     """Writes about one of many tasks: its main table, and the rest folded away."""
-    lines = [*_selection_section("last", sections["last"]), ""]
+    (first, rows), *others = sections.items()
+    lines = [*_selection_section(first, rows), ""]
     lines += write_published(compared, with_remarks=False) if compared else []
     lines += ["<details><summary>Other selections, protocol, cost and settings</summary>", ""]
-    for selection, rows in sections.items():
-        lines += _selection_section(selection, rows) if selection != "last" else []
-    lines += ["### Protocol", "", describe_protocol(task, sections["last"]), ""]
+    for selection, rows in others:
+        lines += _selection_section(selection, rows)
+    lines += write_minimum_seeds(sections["last"])
+    lines += [line for entry in judged for line in write_rules(entry)]
+    protocol = describe_protocol(task, sections["last"], next(iter(sections)))
+    lines += ["### Protocol", "", protocol, ""]
     lines += [*_details(task, sections["last"]), "### Settings", *differing_settings(task)]
     return [*lines, "</details>", ""]
 
@@ -192,7 +219,9 @@ def _headline(rows: Sequence[Row], chosen: Sequence[str]) -> str:
     preferred += [row for row in adapted if row["name"] in chosen]
     first = (*preferred, *adapted, *rows)[0]
     right = write_percent(first["target_accuracy"]["mean"])
-    text = f"{first['name']} is right on {right} % of the target's test examples at the last step"
+    text = f"{first['name']} is right on {right} % of the target's test examples"
+    rule = first["selection"]
+    text += " at the last step" if rule == "last" else f" at the step that {rule} chooses"
     difference = first["difference_from_source_only"]
     if difference:
         points = write_percent(difference["mean"], "+")

@@ -22,12 +22,13 @@ NAMED_SETTINGS = {
 }
 
 
-def describe_protocol(task: Mapping[str, Any], rows: Sequence[Row]) -> str:
+def describe_protocol(task: Mapping[str, Any], rows: Sequence[Row], rule: str = "last") -> str:
     """Says in one paragraph how the numbers came about.
 
     Args:
         task: A task of `summary.json`.
         rows: Its rows at the last step.
+        rule: The selection of the main table.
 
     Returns:
         The paragraph, in Markdown.
@@ -51,7 +52,10 @@ def describe_protocol(task: Mapping[str, Any], rows: Sequence[Row]) -> str:
     sights = [f"{row['name']} {row['sees_target']}" for row in rows]
     seen = "were also seen in training, without labels" if task["target_test_seen"] else "unseen"
     sentences = [
-        "The rule of the main table was fixed beforehand: last, the weights after the last step.",
+        "The rule of the main table was fixed beforehand: last, the weights after the last step."
+        if rule == "last"
+        else f"The rule of the main table is the default one, {rule}, which was chosen on other "
+        "runs; last takes the weights after the last step.",
         "source_val takes the step of the highest accuracy on held-out source examples; those "
         "within one standard error count as equal, and the latest is taken.",
         "oracle takes the step by the target's validation labels, which nobody who adapts has.",
@@ -60,7 +64,7 @@ def describe_protocol(task: Mapping[str, Any], rows: Sequence[Row]) -> str:
         "Rows share all of that, so differences are paired by seed; a seed that one row "
         "lacks is dropped from the pair.",
         "Intervals are 95 % t intervals over seeds, from 20 seeds on BCa bootstrap intervals. Gap "
-        "covered is a ratio of means; its interval is a bootstrap over seeds, too narrow for few.",
+        "covered is a ratio of means; its interval is Fieller's, from 20 seeds on a bootstrap.",
         data,
         f"Binomial standard error of one run, in points: {', '.join(errors)}.",
         f"Settings: {', '.join(values)}.",
@@ -177,5 +181,6 @@ def differing_settings(task: Mapping[str, Any]) -> list[str]:
 
 def _fold(title: str, settings: Mapping[str, Any]) -> list[str]:
     """Lists settings where a click shows them."""
-    listed = [f"    {key} = {json.dumps(own)}" for key, own in settings.items()]
+    # One line each, whatever stands in a file.
+    listed = [f"    {' '.join(key.split())} = {json.dumps(own)}" for key, own in settings.items()]
     return [f"<details><summary>{title}</summary>", "", *listed, "", "</details>", ""]

@@ -35,18 +35,19 @@ EXPLANATION = (
 )
 
 
-def rank_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def rank_rows(rows: Sequence[Row], min_rows: int = MIN_ROWS) -> list[dict[str, Any]]:
     """Puts the rows of a task in order.
 
     Args:
         rows: Its rows at the last step, as in `summary.json`.
+        min_rows: How many adapted rows there must be.
 
     Returns:
         By falling mean accuracy, for each row `name`, `row`, its `differences` from the
         source_only runs of the same seeds in fractions, and how many of them are `below` 0 and
         `collapsed`. Empty for few rows.
     """
-    if sum(row["method"] not in BASELINES for row in rows) < MIN_ROWS:
+    if sum(row["method"] not in BASELINES for row in rows) < min_rows:
         return []
     plain = next((_values(row) for row in rows if row["name"] == "source_only"), {})
     ranked = []

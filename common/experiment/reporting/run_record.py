@@ -226,6 +226,27 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and bool(abs(value) < 1e300)
 
 
+def flags_of(records: Iterable[Mapping[str, Any]]) -> dict[str, list[int]]:
+    """Collects what a run was flagged for, without a target label.
+
+    Args:
+        records: Its `metrics.jsonl`; `flags` of a record names reasons, or says yes or no to each.
+
+    Returns:
+        The steps by reason.
+    """
+    found: dict[str, list[int]] = {}
+    for record in records:
+        flags = record.get("flags")
+        if isinstance(flags, dict):
+            flags = [name for name, is_set in flags.items() if is_set]
+        elif not isinstance(flags, list):
+            flags = [flags] if isinstance(flags, str) and flags else []
+        for name in dict.fromkeys(map(str, flags)):
+            found.setdefault(name, []).append(record["step"])
+    return found
+
+
 def primary_of(result: Mapping[str, Any]) -> str:
     """Names the metric that a run is compared by.
 

@@ -20,7 +20,9 @@ from common.experiment.reporting.grouping import (
 from common.experiment.reporting.label_budget import label_budgets
 from common.experiment.reporting.measured import measure_task
 from common.experiment.reporting.published import compare_with_published
-from common.experiment.reporting.row import Row, make_row, make_unlabelled_row
+from common.experiment.reporting.row import make_row, make_unlabelled_row
+from common.experiment.reporting.rule_order import selection_order
+from common.experiment.reporting.rule_quality import judge_rules
 from common.experiment.reporting.run_record import Run, RunsBySeed, is_number, part_of
 
 # A discriminator that is right less often than this is outrun by the reversed gradient.
@@ -36,13 +38,13 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
         runs: All runs, finished or not.
 
     Returns:
-        The content of `summary.json`: `rows` (selection `last` first, `oracle` last), `tasks`,
-        `unlabelled` for tasks whose target has no labels, `measured` for those whose primary metric
-        is no accuracy, `across` for experiments with several
-        tasks, `choices`, `published`, `incomplete`, `failed` and `notes`.
+        The content of `summary.json`: `rows` (the default rule's first, the oracle's last),
+        `tasks`, `unlabelled` for tasks whose target has no labels, `measured` for those whose
+        primary metric is no accuracy, `across` for experiments with several tasks, `choices`,
+        `rules`, `published`, `incomplete`, `failed` and `notes`.
     """
     tasks, rows, notes = [], [], []
-    choices, published = [], []
+    choices, published, rules = [], [], []
     without_baseline: dict[str, list[str]] = {}
     groups = group_by_task(runs)
     for (experiment, task), group in groups.items():
@@ -72,6 +74,8 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
                     notes.append(f"{place}: no finished run of {missing}; such pairs are dropped")
         tasks.append({**named, **describe_task(group, members)})
         choices += [{**named, **choice} for choice in choose_settings(members)]
+        if judged := judge_rules(members):
+            rules.append({**named, **judged})
         own = [row for row in rows if named.items() <= row.items() and row["selection"] == "last"]
         if compared := compare_with_published(task, own):
             published.append({**named, **compared})
@@ -97,10 +101,6 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
     experiments = list(dict.fromkeys(task["experiment"] for task in tasks))
     across = [compare_across(rows, choices, experiment) for experiment in experiments]
 
-    def rank(row: Row) -> tuple[int, str]:
-        order = {"last": 0, "source_val": 1, "oracle": 3}
-        return order.get(row["selection"], 2), row["selection"]
-
     def list_state(state: str) -> list[dict[str, str]]:
         return [
             {"run": run.name, "experiment": run.folder.parent.name, "reason": run.reason}
@@ -115,12 +115,13 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
                     [*experiments, *(own["experiment"] for own in (*unlabelled, *measured))]
                 )
             ),
-            "rows": sorted(rows, key=rank),
+            "rows": sorted(rows, key=lambda row: selection_order(row["selection"])),
             "tasks": tasks,
             "unlabelled": unlabelled,
             "measured": measured,
             "across": [entry for entry in across if entry is not None],
             "choices": choices,
+            "rules": rules,
             "cross_validation": describe_folds(runs),
             "published": published,
             "incomplete": list_state("incomplete"),
@@ -207,7 +208,7 @@ def describe_task(group: Sequence[Run], members: Mapping[str, RunsBySeed]) -> di
             key: {name: own.get(key) for name, own in flat.items()} for key in differing
         },
         "commits": _distinct(run.about.get("git_commit") for run in group),
-        "hardware": _distinct(_hardware(start) for start in starts if isinstance(start, dict)),
+        "hardware": _distinct(hardware_of(start) for start in starts if isinstance(start, dict)),
         "versions": _distinct(f"{name} {own[name]}" for own in versions for name in own),
     }
 
@@ -238,7 +239,15 @@ def _distinct(values: Iterable[Any]) -> list[str]:
     return sorted({"unknown" if value is None else str(value) for value in values})
 
 
-def _hardware(start: Mapping[str, Any]) -> str:
+def hardware_of(start: Mapping[str, Any]) -> str:
+    """Names the machine on which a run started.
+
+    Args:
+        start: One of the `starts` of `config.json`.
+
+    Returns:
+        The processor, and the devices in brackets.
+    """
     devices = list(map(str, part_of(start, "devices", list)))
     counts = ", ".join(f"{devices.count(name)} x {name}" for name in dict.fromkeys(devices))
     return f"{start.get('hardware')} ({counts})"

@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from common.experiment.reporting.across import with_many_tasks
 from common.experiment.reporting.across_section import (
     average_headline,
     average_table,
@@ -14,6 +13,7 @@ from common.experiment.reporting.across_section import (
 )
 from common.experiment.reporting.cell import (
     align,
+    align_in_parts,
     shorten,
     write_estimate,
     write_mean,
@@ -22,6 +22,7 @@ from common.experiment.reporting.cell import (
 from common.experiment.reporting.grouping import BASELINES
 from common.experiment.reporting.measured import show_measured
 from common.experiment.reporting.row import Row
+from common.experiment.reporting.rule_order import MAIN, ORACLE
 from common.experiment.reporting.run_record import is_number
 
 SELECTION_TITLES = {
@@ -30,28 +31,32 @@ SELECTION_TITLES = {
     "oracle": "uses target labels; for comparison only",
     "retrained_head": "the last step, with a linear support vector machine as the last layer",
 }
+A_RULE = "a rule that needs no target label"
 
 NO_LABELS = "the target has no labels, so no accuracy"
 # Of rows whose loss is a relative of the score.
 BIASED = "trained for sure and diverse predictions, which information_maximization rewards as such"
 
 HEADER = ("method", "seeds", "target accuracy", "sd", "minus source_only", "gap covered")
+GREY, PLAIN = "\x1b[2m", "\x1b[0m"
 
 
-def format_table(summary: Mapping[str, Any]) -> str:
+def format_table(summary: Mapping[str, Any], grey: bool = False) -> str:
     """Writes the comparison for a terminal.
 
     Args:
         summary: What `summarize` returns.
+        grey: Whether the terminal can write the oracle's column in grey.
 
     Returns:
         Plain text, at most 100 columns wide: for experiments with several tasks their average, by
-        task and selection a table in percent and points, then what failed or is missing. Of many
-        tasks only the selection `last` is shown.
+        task a table in percent and points, then what failed or is missing.
     """
     has_any = summary["rows"] or summary["unlabelled"] or summary["measured"]
-    lines = [] if has_any else ["no finished runs"]
-    many = with_many_tasks(summary["across"])
+    lines: list[str] = [] if has_any else ["no finished runs"]
+    # Where the oracle's cell begins, by line.
+    oracle: dict[int, int] = {}
+    shown: dict[str, None] = {}
     for across in summary["across"]:
         header, cells = average_table(across)
         for line, name in zip(cells, shorten(across["tasks"]), strict=False):
@@ -60,20 +65,58 @@ def format_table(summary: Mapping[str, Any]) -> str:
         lines += [*align([header, *cells]), *remarks_across(across), ""]
     for task in summary["tasks"]:
         lines += [f"{task['experiment']}: {task['task']}", ""]
-        for selection, rows in sections_of(summary, task).items():
-            if selection != "last" and task["experiment"] in many:
-                continue
-            lines += [selection_title(selection), *align([HEADER, *map(row_cells, rows)])]
-            lines += [*remarks_on(rows), ""]
+        sections = sections_of(summary, task)
+        header, cells = rule_table(sections)
+        table = align([header, *cells])
+        if ORACLE in sections:
+            start = table[0].rindex(ORACLE)
+            oracle |= {len(lines) + index: start for index in range(len(table))}
+        lines += [*table, *remarks_on(next(iter(sections.values()))), ""]
+        shown |= dict.fromkeys(sections)
+    titles = [f"{name}: {SELECTION_TITLES.get(name, A_RULE)}" for name in shown]
+    lines += [*titles, ""] if titles else []
     for task in summary["measured"]:
         lines += show_measured(task)
     for task in summary["unlabelled"]:
         lines += [f"{task['experiment']}: {task['task']} ({NO_LABELS})", ""]
-        lines += [*align(label_free_table(task["rows"])), *remarks_without_labels(task["rows"]), ""]
+        lines += align_in_parts(label_free_table(task["rows"]))
+        lines += [*remarks_without_labels(task["rows"]), ""]
     lines += wrong_with(summary)
-    printable = ["".join(c if c.isprintable() else " " for c in line) for line in lines]
-    folded = [textwrap.wrap(line, 100) if len(line) > 100 else [line] for line in printable]
-    return "\n".join(part for parts in folded for part in parts).rstrip()
+    written = []
+    for index, line in enumerate(lines):
+        # Nothing that a name holds may steer the terminal.
+        line = "".join(c if c.isprintable() else " " for c in line)
+        start = oracle.get(index, len(line))
+        if len(line) > 100:
+            written += textwrap.wrap(line, 100)
+        elif grey and start < len(line):
+            written.append(f"{line[:start]}{GREY}{line[start:]}{PLAIN}")
+        else:
+            written.append(line)
+    return "\n".join(written).rstrip()
+
+
+def rule_table(sections: Mapping[str, Sequence[Row]]) -> tuple[list[str], list[list[str]]]:
+    """Makes the main table of a task: a line a row, and a column a rule.
+
+    Args:
+        sections: From `sections_of`.
+
+    Returns:
+        The header and the cells: what the first rule chooses, with its differences; then the
+        accuracies of the other rules, the oracle's last.
+    """
+    (first, rows), *others = sections.items()
+    accuracies = {
+        name: {row["name"]: row["target_accuracy"] for row in own} for name, own in others
+    }
+    header = ["method", "seeds", first, "minus source_only", "gap covered", *accuracies]
+    cells = []
+    for row in rows:
+        name, seeds, accuracy, _, difference, gap = row_cells(row)
+        rest = [write_mean(own.get(name)) for own in accuracies.values()]
+        cells.append([name, seeds, accuracy, difference, gap, *rest])
+    return header, cells
 
 
 def label_free_table(rows: Sequence[Row]) -> list[list[str]]:
@@ -169,11 +212,13 @@ def sections_of(summary: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str
         task: One of its tasks.
 
     Returns:
-        Rows by selection, in the order of the selections.
+        Rows by selection, the default rule's first and the oracle's last. Rules that the section of
+        the rules tells of are not among them.
     """
     sections: dict[str, list[Row]] = {}
     for row in summary["rows"]:
-        if (row["experiment"], row["task"]) == (task["experiment"], task["task"]):
+        is_here = (row["experiment"], row["task"]) == (task["experiment"], task["task"])
+        if is_here and row["selection"] in MAIN:
             sections.setdefault(row["selection"], []).append(row)
     return sections
 
@@ -199,10 +244,7 @@ def remarks_on(rows: Sequence[Row]) -> list[str]:
         "negative transfer, the interval of the difference lies below 0": worse,
         "minus statistics_only": over_statistics,
     }
-    remarks = [f"{text}: {', '.join(names)}" for text, names in said.items() if names]
-    if {row["selection"] for row in rows} == {"information_maximization"}:
-        remarks += remarks_without_labels(rows)
-    return remarks
+    return [f"{text}: {', '.join(names)}" for text, names in said.items() if names]
 
 
 def selection_title(selection: str) -> str:
@@ -214,4 +256,4 @@ def selection_title(selection: str) -> str:
     Returns:
         The name, with what it is in brackets.
     """
-    return f"{selection} ({SELECTION_TITLES.get(selection, 'a score that needs no target label')})"
+    return f"{selection} ({SELECTION_TITLES.get(selection, A_RULE)})"

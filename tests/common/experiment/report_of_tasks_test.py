@@ -56,6 +56,7 @@ def draw_text_alone(monkeypatch):
     monkeypatch.setattr(
         drawing, "_figure_makers", lambda group: {"accuracy_by_method": lambda: _Figure(group)}
     )
+    monkeypatch.setattr(drawing, "save", lambda figure, path: figure.savefig(path))
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +104,8 @@ def test_average_of_many_tasks_is_first_on_the_terminal_too(many):
         "+10.0]); it is better in 6 of 6."
     )
     assert any(re.fullmatch(r"books → dvd +60\.5 +70\.5 +80\.5", line) for line in lines)
-    assert text.count("last (the weights after the last step)") == 6
-    assert "oracle (" not in text
+    assert text.count("last: the weights after the last step") == 1
+    assert len(re.findall("method .* oracle", text)) == 6
 
 
 def test_keys_that_others_read_stay(many):
@@ -112,7 +113,7 @@ def test_keys_that_others_read_stay(many):
     assert summary == many[1].summary
     assert summary.keys() == {
         *("experiment", "rows", "tasks", "incomplete", "failed", "notes"),
-        *("across", "choices", "published", "unlabelled", "measured"),
+        *("across", "choices", "rules", "published", "unlabelled", "measured"),
         "cross_validation",
     }
     assert summary["across"][0]["average"] == {
@@ -251,7 +252,8 @@ def test_figures_of_vectors_leave_out_what_vectors_have_not(tmp_path):
     made = report.write_report([experiment])
     entries = made.summary["tasks"][0]["figures"]
     assert sorted(entries) == [
-        *("accuracy_by_method", "confusion", "embedding", "per_class_change", "training_curves")
+        *("accuracy_by_method", "accuracy_by_rule", "confusion", "embedding", "embedding_pca"),
+        *("per_class_change", "training_curves"),
     ]
     assert not any("reason" in entry for entry in entries.values())
     assert made.path.read_text().endswith("## What is missing or went wrong\n\nNothing.\n")

@@ -20,7 +20,7 @@ def test_report_files_are_written(written):
     assert made.path == folder / "report.md"
     assert json.loads((folder / "summary.json").read_text()) == made.summary
     assert sorted(path.name for path in folder.iterdir()) == [
-        *("figures", "report.md", "results.csv", "summary.json")
+        *("figures", "report.html", "report.md", "results.csv", "results.tex", "summary.json")
     ]
     # Pictures have no decision boundary.
     names = [name for name in drawing.READING if name not in OF_OTHER_TASKS]
@@ -103,8 +103,12 @@ def test_junk_in_a_folder_never_stops_the_report(tmp_path_factory, junk):
     assert "no finished runs" in report.format_table(summary)
 
 
-# Figures that tasks on a plane, or of several numbers of labels, have.
-OF_OTHER_TASKS = ("decision_boundary", "accuracy_by_labels")
+# Figures of tasks on a plane, of several numbers of labels, of runs that record scores or keep
+# logits, and of a package that need not be there.
+OF_OTHER_TASKS = (
+    *("decision_boundary", "accuracy_by_labels", "score_against_accuracy", "reliability"),
+    "embedding_umap",
+)
 
 
 @pytest.mark.parametrize(
@@ -152,9 +156,9 @@ def test_broken_arrays_cost_only_their_figures(experiment):
     (experiment / "dann-seed101-0.3" / "outputs.npz").write_bytes(b"PK\x03\x04 half a file")
     made = report.write_report([experiment])
     text = made.path.read_text()
-    for name in ("embedding", "sample_pictures"):
+    for name in ("embedding", "embedding_pca", "sample_pictures"):
         assert f"no figure {name}: dann-seed101-0.3/outputs.npz cannot be read" in text
-    assert len(made.figures) == len(drawing.READING) - len(OF_OTHER_TASKS) - 2
+    assert len(made.figures) == len(drawing.READING) - len(OF_OTHER_TASKS) - 3
 
 
 def test_crash_leaves_the_old_report(experiment, monkeypatch):
@@ -228,7 +232,7 @@ def test_single_row_of_a_single_seed_is_shown_without_interval(experiment):
             shutil.rmtree(path)
     made = report.write_report([experiment])
     text = report.format_table(made.summary)
-    assert "dann    1      80.0" in text and "±" not in text.splitlines()[4]
+    assert "dann    1      80.0" in text and "±" not in text.splitlines()[3]
     assert "fewer than three seeds, so no interval: dann" in text
     assert "there is no row source_only to compare with" in text
     assert (experiment / "report" / "figures" / "accuracy_by_method.png").is_file()

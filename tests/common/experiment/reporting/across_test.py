@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from common.experiment import statistics
-from common.experiment.reporting import across, across_figure, across_section
+from common.experiment.reporting import across, across_figure, across_section, rank_section
 from common.experiment.reporting.figure_style import colors_of
 
 # Tasks lie far apart, gains are small and steady.
@@ -201,6 +201,35 @@ def test_superiority_comes_from_shared_seeds():
     assert any(
         "three shared seeds" in remark for remark in across_section.remarks_across(compare(rows))
     )
+
+
+def test_ranks_over_tasks_leave_ceilings_out():
+    last = [0.4, 0.5, 0.6, 0.7, 0.45, 0.55]
+    found = compare(make_rows(6, train_on_target=[0.9] * 6, mcc=last))["ranks"]
+    # dann is better than source_only in five of six tasks, mcc always the worst.
+    expected = {"dann": 7 / 6, "source_only": 11 / 6, "mcc": 3.0}
+    assert found["ranks"] == {name: pytest.approx(rank) for name, rank in expected.items()}
+    assert (found["n"], found["difference"]) == (
+        6,
+        pytest.approx(2.343 * np.sqrt(12 / 36), abs=1e-3),
+    )
+    cells = rank_section.rank_cells(found)
+    assert cells == [["dann", "1.17", "a"], ["source_only", "1.83", "a b"], ["mcc", "3.00", "b"]]
+    text = "\n".join(rank_section.write_ranks(found))
+    assert "### Average ranks over tasks" in text and "Critical difference 1.35 over 6" in text
+
+
+@pytest.mark.parametrize(
+    ("count", "others", "reason"),
+    [
+        (5, {"mcc": [0.5] * 5}, "there are 5 tasks, and 6 are needed"),
+        (6, {}, "there are 2 rows, and 3 are needed"),
+    ],
+)
+def test_ranks_are_refused_with_the_reason(count, others, reason):
+    found = compare(make_rows(count, **others))["ranks"]
+    assert reason in found["refused"] and list(found) == ["refused"]
+    assert reason in "\n".join(rank_section.write_ranks(found))
 
 
 def make_choice(task, row):

@@ -1,20 +1,57 @@
 import json
 
 from common.experiment import report
+from common.experiment.reporting import cell, rule_order, table
+from common.experiment.selection import RULES
 from tests.made_up_runs import summarize
 
 
-def test_terminal_table_is_narrow_and_marks_the_oracle(written):
+def test_terminal_table_is_narrow_and_ends_with_the_oracle(written):
     text = report.format_table(written[1].summary)
     assert max(map(len, text.splitlines())) <= 100
-    dann = [line for line in text.splitlines() if line.startswith("dann")]
-    assert dann[0].split() == [
-        *("dann", "4", "76.2", "±", "5.1", "3.2", "+18.8", "[+13.6,", "+23.9]"),
-        *dann[0].split()[9:],
+    header, _, dann, _ = text.splitlines()[2:6]
+    columns = ["method", "seeds", "last", "minus", "source_only", "gap", "covered"]
+    assert header.split() == [*columns, "source_val", "oracle"]
+    assert dann.split()[:7] == ["dann", "4", "76.2", "±", "5.1", "+18.8", "[+13.6,"]
+    assert dann.split()[-6:] == ["71.2", "±", "5.1", "76.8", "±", "5.1"]
+    assert "oracle: uses target labels; for comparison only" in text.splitlines()
+    # Told of in the section of the rules.
+    assert "information_maximization" not in text
+
+
+def test_only_the_oracle_is_grey(written):
+    plain = report.format_table(written[1].summary)
+    text = report.format_table(written[1].summary, grey=True)
+    assert text.replace("\x1b[2m", "").replace("\x1b[0m", "") == plain
+    grey = [line.partition("\x1b[2m")[2] for line in text.splitlines() if "\x1b" in line]
+    assert [cell.removesuffix("\x1b[0m").strip() for cell in grey] == [
+        *("oracle", "58.0 ± 3.2", "76.8 ± 5.1", "99.5 ± 0.6"),
     ]
-    sections = [line for line in text.splitlines() if line.endswith(")")]
-    assert sections[0].startswith("last") and sections[1].startswith("source_val")
-    assert sections[-1] == "oracle (uses target labels; for comparison only)"
+
+
+def test_rules_stand_in_one_order():
+    selections = [*RULES, "oracle", "oracle_test", "retrained_head"]
+    found = sorted(reversed(selections), key=rule_order.selection_order)
+    assert found[0] == rule_order.FIRST[0] and found[-2:] == ["oracle_test", "oracle"]
+    assert found[: len(rule_order.FIRST)] == list(rule_order.FIRST)
+    assert {"last", "source_val"} <= set(rule_order.FIRST)
+
+
+def test_main_table_leads_with_another_default(written):
+    sections = table.sections_of(written[1].summary, written[1].summary["tasks"][0])
+    assert list(sections) == ["last", "source_val", "oracle"]
+    other = {"source_val": sections["source_val"], **sections}
+    header, cells = table.rule_table(other)
+    assert header[2:] == ["source_val", "minus source_only", "gap covered", "last", "oracle"]
+    (dann,) = [line for line in cells if line[0] == "dann"]
+    assert (dann[2], dann[5]) == ("71.2 ± 5.1", "76.2 ± 5.1")
+
+
+def test_row_that_a_rule_lacks_has_no_cell(written):
+    sections = table.sections_of(written[1].summary, written[1].summary["tasks"][0])
+    sections["source_val"] = [row for row in sections["source_val"] if row["name"] != "dann"]
+    _, cells = table.rule_table(sections)
+    assert [line[5] == "-" for line in cells] == [line[0] == "dann" for line in cells]
 
 
 def test_long_names_stay_within_the_width(experiment):
@@ -22,3 +59,14 @@ def test_long_names_stay_within_the_width(experiment):
         name = "a_method_of_a_hundred_and_more_letters_" * 3
         path.write_text(path.read_text().replace('"dann"', json.dumps(name)))
     assert max(map(len, report.format_table(summarize(experiment)).splitlines())) <= 100
+
+
+def test_many_columns_are_shown_in_parts():
+    table = [["method", *(f"score_{index:02d}" for index in range(20))]]
+    table += [[name, *(f"{index}.0" for index in range(20))] for name in ("dann", "cdan")]
+    lines = cell.align_in_parts(table)
+    assert max(map(len, lines)) <= 100 and len(lines) % 3 == 0
+    assert [line.split()[0] for line in lines] == ["method", "dann", "cdan"] * (len(lines) // 3)
+    words = [line.split()[1:] for line in lines if line.startswith("cdan")]
+    assert [word for line in words for word in line] == table[2][1:]
+    assert cell.align_in_parts([["a", "b"], ["c", "d"]]) == cell.align([["a", "b"], ["c", "d"]])

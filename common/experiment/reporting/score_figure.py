@@ -1,0 +1,117 @@
+"""The figure of label-free scores against the accuracy that they stand for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from common.experiment.reporting.figure_style import FAINT_INK, make_figure, styled
+from common.experiment.reporting.run_record import is_number
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+READING = (
+    "A dot is a checkpoint of a run: what a score, which sees no target label, says of it, and how "
+    "often it is right on the target's test examples. Above a panel is Spearman's rank correlation "
+    "over all dots; for scores of which less is better it should be negative. The accuracy is read "
+    "for this figure alone."
+)
+SCORE = "score/"
+ACCURACY = "oracle/target_test_accuracy"
+COLUMNS, MAX_SCORES, MAX_DOTS = 3, 18, 400
+
+# By score, by row, pairs of score and accuracy.
+Pairs = Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]
+
+
+def pairs_of(records: Mapping[str, Iterable[Sequence[Mapping[str, Any]]]]) -> Pairs:
+    """Collects scores and accuracies of the same evaluations.
+
+    Args:
+        records: By row, the records of each run.
+
+    Returns:
+        By score, by row, pairs of score and accuracy; scores without two pairs are left out.
+    """
+    pairs: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for row, runs in records.items():
+        for record in (own for run in runs for own in run):
+            accuracy = record.get(ACCURACY)
+            for name, value in record.items() if is_number(accuracy) else ():
+                if name.startswith(SCORE) and is_number(value):
+                    own = pairs.setdefault(name.removeprefix(SCORE), {}).setdefault(row, [])
+                    own.append((float(value), float(accuracy or 0)))
+    return {
+        score: rows for score, rows in sorted(pairs.items()) if sum(map(len, rows.values())) > 1
+    }
+
+
+def rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
+    """Computes Spearman's rank correlation.
+
+    Args:
+        pairs: Of finite numbers.
+
+    Returns:
+        The correlation, or None where one side is constant or there are fewer than three pairs.
+    """
+    from scipy.stats import rankdata
+
+    ranks = [rankdata(side) for side in zip(*pairs, strict=True)]
+    if len(pairs) < 3 or any(np.ptp(own) == 0 for own in ranks):
+        return None
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+@styled
+def score_against_accuracy(pairs: Pairs, colors: Mapping[str, str], *, title: str) -> Figure:
+    """Shows one panel a score.
+
+    Args:
+        pairs: From `pairs_of`.
+        colors: By row, from `colors_of`.
+        title: Above the figure.
+
+    Returns:
+        The figure; of more checkpoints than `MAX_DOTS` in a panel, evenly spaced ones are drawn,
+        while the correlation is that of all.
+
+    Raises:
+        ValueError: There is no score.
+    """
+    if not pairs:
+        raise ValueError("no record has a score and a target test accuracy")
+    shown = dict(list(pairs.items())[:MAX_SCORES])
+    if len(shown) < len(pairs):
+        title += f", first {len(shown)} of {len(pairs)} scores"
+    lines = math.ceil(len(shown) / COLUMNS)
+    figure = make_figure(1.1 + 2.2 * lines, title)
+    grid = figure.subplots(lines, COLUMNS, squeeze=False, sharey=True).ravel()
+    for axes in grid[len(shown) :]:
+        axes.remove()
+    rows = [row for row in colors if any(row in own for own in shown.values())]
+    for axes, (score, own) in zip(grid, shown.items(), strict=False):
+        every = [pair for points in own.values() for pair in points]
+        step = math.ceil(len(every) / MAX_DOTS)
+        for row, points in own.items():
+            places = np.asarray(points[::step])
+            axes.scatter(
+                places[:, 0], 100 * places[:, 1], s=9, color=colors[row], alpha=0.55, linewidths=0
+            )
+        found = rank_correlation(every)
+        said = "-" if found is None else f"{found:+.2f}".replace("-", "−")
+        axes.set_title(f"{score}\nrank correlation {said}", fontsize=8.5)
+        axes.grid()
+        axes.locator_params(axis="x", nbins=4)
+        axes.tick_params(labelsize=8)
+    figure.supylabel("target accuracy, %", fontsize=9, color=FAINT_INK)
+    handles = [figure.axes[0].plot([], [], "o", color=colors[row], markersize=5)[0] for row in rows]
+    longest = max(map(len, rows))
+    figure.legend(
+        handles, rows, loc="outside lower center", ncols=max(1, min(len(rows), 96 // (longest + 4)))
+    )
+    return figure
