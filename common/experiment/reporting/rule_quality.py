@@ -189,6 +189,7 @@ def _sum_up(choices: Mapping[str, Sequence[Choice]]) -> dict[str, Any]:
     """
     return {
         "choices": len(choices[BY_LOT]),
+        "silent": [rule for rule, own in choices.items() if not own],
         "rules": {
             rule: {
                 "n": len(own),

@@ -45,10 +45,11 @@ def write_rules(entry: Mapping[str, Any]) -> list[str]:
     scopes, margin = entry["oracle"]["scopes"], 100 * entry["oracle"]["margin"]
     lines = [f"### {TITLE}", "", f"**{escape(headline(entry))}**", ""]
     lines += ["#### Which step of a run"]
-    lines += markdown_table(STEP_HEADER, step_cells(entry))
+    lines += [*markdown_table(STEP_HEADER, step_cells(entry)), *_silent(scopes["step"])]
     for scope, title in RUN_SCOPES.items():
         if scope in scopes:
             lines += [f"#### {title}", *markdown_table(RUN_HEADER, run_cells(entry, scope))]
+            lines += _silent(scopes[scope])
     trained = [
         f"{rule}: {', '.join(names)}"
         for rule, names in entry["trained_for"].items()
@@ -57,6 +58,12 @@ def write_rules(entry: Mapping[str, Any]) -> list[str]:
     if trained:
         lines += [f"Methods that train for what a rule reads: {escape('; '.join(trained))}.", ""]
     return [*lines, escape(explanation(margin)), ""]
+
+
+def _silent(scope: Mapping[str, Any]) -> list[str]:
+    """Names the rules that no table can show."""
+    names = escape(", ".join(scope["silent"]))
+    return [f"Chose nothing, since all was flagged: {names}.", ""] if names else []
 
 
 def explanation(margin: float) -> str:

@@ -205,6 +205,19 @@ def test_guarded_rules_pass_over_flagged_evaluations():
     assert f"| {PERFECT} | 1 of 2 | +0.0 |" in text
 
 
+def test_rules_that_never_choose_are_named():
+    members = {
+        name: {0: make_run(name, 0, good_and_bad((0.5, 0.6), flags=(0, 1)))}
+        for name in ("dann, strength=1", "dann, strength=3")
+    }
+    found = judge(members)
+    for scope in ("step", "settings", "settings_at_last"):
+        assert PERFECT in found["oracle"]["scopes"][scope]["silent"]
+        assert f"{PERFECT}_unguarded" in rules_of(found, scope)
+    text = "\n".join(rule_section.write_rules(found))
+    assert text.count("Chose nothing, since all was flagged: ") == 3 and PERFECT in text
+
+
 def test_settings_are_chosen_on_equal_data():
     members = make_members()
     seeds = members["dann, strength=3"]
