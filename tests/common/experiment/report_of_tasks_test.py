@@ -56,6 +56,7 @@ def draw_text_alone(monkeypatch):
     monkeypatch.setattr(
         drawing, "_figure_makers", lambda group: {"accuracy_by_method": lambda: _Figure(group)}
     )
+    monkeypatch.setattr(drawing, "save", lambda figure, path: figure.savefig(path))
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +252,8 @@ def test_figures_of_vectors_leave_out_what_vectors_have_not(tmp_path):
     made = report.write_report([experiment])
     entries = made.summary["tasks"][0]["figures"]
     assert sorted(entries) == [
-        *("accuracy_by_method", "confusion", "embedding", "per_class_change", "training_curves")
+        *("accuracy_by_method", "accuracy_by_rule", "confusion", "embedding", "embedding_pca"),
+        *("per_class_change", "training_curves"),
     ]
     assert not any("reason" in entry for entry in entries.values())
     assert made.path.read_text().endswith("## What is missing or went wrong\n\nNothing.\n")
