@@ -60,6 +60,9 @@ WRONG = [
     (["sweep", DIGITS, "--output=docs"], "--output is a flag of report and convert, not of"),
     (["report", "nowhere"], "not nowhere"),
     (["report", "docs"], "no run is in docs; name a folder of runs"),
+    (["report", "--compare", "docs"], "report --compare takes two folders"),
+    (["report", "--compare", "docs", "tests"], "no run is in docs; name a folder of runs"),
+    (["train", DIGITS, "--compare"], "--compare is a flag of report, not of train"),
     (["list", "modles"], "the kind to list is 'modles'; did you mean 'models'?"),
 ]
 

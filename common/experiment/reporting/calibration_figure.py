@@ -129,7 +129,7 @@ def reliability(
         axes.set_xlim(0, 100)
         axes.set_ylim(0, 102)
         axes.grid()
-        axes.legend(loc="upper left", fontsize=8)
+        axes.legend(loc="best", fontsize=8)
         below.set_xlabel("probability of the prediction, %")
         below.grid(axis="y")
     grid[0, 0].set_ylabel("right, %")

@@ -185,15 +185,18 @@ def _mark_choices(
 ) -> None:
     """Marks where on its curve each rule took the weights of a row."""
     rules = shown_rules([rule for name in rows for rule in chosen.get(name, {})])
-    for rule, look in rule_style(rules).items():
+    # Rules that take the same step stand inside of one another.
+    sizes = np.linspace(10, 4, len(rules))
+    for (rule, look), size in zip(rule_style(rules).items(), sizes, strict=True):
         hollow: dict[str, Any] = {"markerfacecolor": "white"} if rule == ORACLE else {}
-        style: dict[str, Any] = {"marker": look["marker"], "linestyle": "", "markersize": 5}
+        style: dict[str, Any] = {"marker": look["marker"], "linestyle": "", "markersize": size}
         for name, (steps, _, middle, _) in rows.items():
             if taken := chosen.get(name, {}).get(rule):
                 nearest = int(np.argmin(np.abs(steps - np.median(taken))))
                 place = (steps[nearest], middle[nearest])
-                axes.plot(*place, **style, color=colors[name], markeredgecolor=INK, **hollow)
-        axes.plot([], [], **style, color=FAINT_INK, label=rule, **hollow)
+                edge = INK if rule == ORACLE else "white"
+                axes.plot(*place, **style, color=colors[name], markeredgecolor=edge, **hollow)
+        axes.plot([], [], **(style | {"markersize": 5}), color=FAINT_INK, label=rule, **hollow)
     if rules:
         axes.legend(loc="best", fontsize=7, labelcolor=FAINT_INK, title="chosen by, median step")
         axes.get_legend().get_title().set_fontsize(7)  # pyright: ignore

@@ -26,7 +26,7 @@ def describe_table(task: Mapping[str, Any], rule: str) -> str:
         Plain text.
     """
     seen = "seen" if task.get("target_test_seen") else "not seen"
-    commits = ", ".join(own[:COMMIT_LETTERS] for own in task.get("commits", ()))
+    commits = ", ".join(map(shorten_commit, task.get("commits", ())))
     parts = [
         f"rule {rule}",
         join_numbers("seed", task["seeds"]) if task.get("seeds") else "seeds unknown",
@@ -36,6 +36,19 @@ def describe_table(task: Mapping[str, Any], rule: str) -> str:
         f"hardware {', '.join(task.get('hardware', ())) or 'unknown'}",
     ]
     return "; ".join(parts)
+
+
+def shorten_commit(commit: str) -> str:
+    """Shortens the name of a commit, and keeps that there were changes beside it.
+
+    Args:
+        commit: As `config.json` has it.
+
+    Returns:
+        Its first letters.
+    """
+    name, plus, changes = commit.partition("+")
+    return name[:COMMIT_LETTERS] + plus + changes[:COMMIT_LETTERS]
 
 
 def settings_digest(task: Mapping[str, Any]) -> str:

@@ -11,6 +11,8 @@ from common.experiment.reporting.ranking import rank_rows
 from common.experiment.reporting.table import wrong_with
 
 NOT_FINITE = re.compile(r"\b(not finite|non-?finite|nan|infinit\w*|inf)\b", re.IGNORECASE)
+# Begins warnings of runs that were stopped and went on under other conditions.
+OF_STARTS = "trained by more than one"
 LISTED = 12
 TITLES = {
     "not_finite": "Not finite",
@@ -44,7 +46,9 @@ def find_problems(
         found[kind].append(f"{run['experiment']}/{run['run']}: {run['reason']}")
     for own in entries:
         place = f"{own['experiment']}/{own['run']}"
-        found["collapsed"] += [f"{place}: {text}" for text in own["warnings"]]
+        found["collapsed"] += [
+            f"{place}: {text}" for text in own["warnings"] if not text.startswith(OF_STARTS)
+        ]
         known = " ".join(own["warnings"])
         found["collapsed"] += [
             f"{place}: {flag} at {len(steps)} evaluation{'s' if len(steps) > 1 else ''}"
@@ -65,7 +69,12 @@ def find_problems(
         if done < count
     ]
     found["missing"] += group_by_reason(summary["incomplete"], "incomplete")
-    told = {f"{own['run']}: {text}" for own in entries for text in own["warnings"]}
+    told = {
+        f"{own['run']}: {text}"
+        for own in entries
+        for text in own["warnings"]
+        if not text.startswith(OF_STARTS)
+    }
     found["other"] = [
         text
         for text in wrong_with(summary)

@@ -8,6 +8,9 @@ from common.experiment.reporting.summary import summarize
 from common.experiment.reporting.wrong import find_problems, write_problems
 from tests.made_up_runs import SEEDS, write_experiment, write_lines, write_run
 
+# Of the collapse guard, and of a run that was stopped and went on.
+WARNINGS = ["one class is left", "trained by more than one commit: abc, then def"]
+
 
 @pytest.fixture
 def found(tmp_path):
@@ -19,7 +22,7 @@ def found(tmp_path):
         folder = write_run(experiment, "dann", 900, 0.5, strength=name)
         (folder / "failure.json").write_text(json.dumps({"reason": reason, "step": 7}))
     path = experiment / "dann-seed100-0.3" / "result.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "warnings": ["one class is left"]}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "warnings": WARNINGS}))
     records = [{"step": step, "flags": ["source floor"] * (step > 100)} for step in (100, 200, 300)]
     write_lines(experiment / "dann-seed101-0.3" / "metrics.jsonl", records)
     (experiment / "train_on_target-seed103-0.3" / "result.json").unlink()
@@ -44,6 +47,8 @@ def test_everything_is_named_in_its_place(found):
         "incomplete: 2 runs of digits: planned, not started: dann-seed1, dann-seed2"
         in (found["missing"])
     )
+    assert f"dann-seed100-0.3: {WARNINGS[1]}" in found["other"]
+    assert not any("one commit" in text for text in found["collapsed"])
     assert any("train_on_target: no finished run of seed 103" in text for text in found["other"])
 
 
