@@ -72,6 +72,10 @@ def train(arguments: list[str]) -> None:
     result = folder.read_json(own / "result.json")
     metric = result["primary_metric"]["name"]
     for name, chosen in result["selections"].items():
+        if measures := tuple(result.get("judged_by", ())):
+            told = [f"{key} {chosen[key]:.4g}" for key in chosen if key.endswith(measures)]
+            print(f"{name}: step {chosen['step']}, {', '.join(told)}")
+            continue
         value = chosen.get(f"oracle/target_test_{metric}")
         found = "the target has no labels" if value is None else f"{value:.3f}"
         print(f"{name}: step {chosen['step']}, target test {metric}: {found}")

@@ -143,14 +143,20 @@ def write_results(
             "target_test_shared_with": count_shared(tasks[member]),
             "warnings": resume.warnings_of(folder.read_json(path / "config.json")["starts"]),
             "selections": _select(
-                history[member], len(tasks[member]["source"].splits["val"]), metric
+                history[member],
+                len(tasks[member]["source"].splits["val"]),
+                metric,
+                tuple(method.measures),
             ),
         }
+        if method.measures:
+            result["judged_by"] = list(method.measures)
         if own["init_from"].get("weights"):
             result["weights"] = {key: own["init_from"][key] for key in ("weights", "sha256")}
         for rule, chosen in result["selections"].items():
             chosen |= metrics[member].get(rule, {})
-        if own["evaluation"]["retrained_head"] and set(LABELLED) & set(own["domains"]):
+        learns_labels = any("label" in fields for fields in method.needs.values())
+        if own["evaluation"]["retrained_head"] and learns_labels:
             result["selections"]["retrained_head"] = {
                 "step": int(alone.step),
                 **_retrain_head(own, tasks[member], member, program, state, tables),
@@ -206,7 +212,9 @@ def _retrain_head(
     return retrain_head(inputs, labels, len(classes), config["seed"])
 
 
-def _select(records: Records, num_source_val: int, metric: TaskMetric) -> dict[str, Any]:
+def _select(
+    records: Records, num_source_val: int, metric: TaskMetric, measures: tuple[str, ...]
+) -> dict[str, Any]:
     """Returns what each rule chose, with what was measured there."""
     candidates = evaluated(records)
     primary = selection.Primary(metric.primary, metric.higher_is_better)
@@ -220,6 +228,11 @@ def _select(records: Records, num_source_val: int, metric: TaskMetric) -> dict[s
             name: value
             for name, value in candidates[index].items()
             if name.startswith((selection.ORACLE, "score/"))
+        }
+        | {
+            name.replace("/", "_"): value
+            for name, value in candidates[index].items()
+            if name.endswith(tuple(f"_val/{measure}" for measure in measures))
         }
         for rule, index in chosen.items()
         if index is not None

@@ -30,7 +30,8 @@ def make_record(
         num_steps: Steps of the run.
         train: Training metrics, `[member]`.
         evaluation: By split what `TaskMetric.summarize` returns, with a leading axis of members,
-            and under `score` the label-free scores; or None.
+            under `score` the label-free scores, and under `measured` the means of
+            `Method.measures` by split and name; or None.
         member: Which run.
         metric: Of the kind of task.
 
@@ -43,6 +44,9 @@ def make_record(
     for split, values in (evaluation or {}).items():
         if split == "score":
             record |= {f"score/{name}": float(score[member]) for name, score in values.items()}
+            continue
+        if split == "measured":
+            record |= {name: float(own[member]) for name, own in values.items()}
             continue
         metrics = metric.derive({name: own[member] for name, own in values.items()})
         if not metrics:

@@ -49,7 +49,8 @@ class Program(NamedTuple):
         create: `(hparams, tables) -> state`, the state before step 0.
         chunk: `(state, tables, first_step, num_steps) -> (state, metrics)`, metrics by step.
         evaluate: `(state, tables) -> {split: sums}`, with what `TaskMetric.summarize` returns, and
-            of classes under `score` the label-free scores by name.
+            of classes under `score` the label-free scores by name, and under `measured` the
+            means of `Method.measures` by split and name.
         keep: `(state, {rule: bool}) -> state`, keeps the current variables where true.
         hold: `(after, before, bool) -> state`, takes back a chunk where true; `before` is without
             the key, which never changes.
@@ -262,12 +263,20 @@ def make_program(
         after, metrics = scan(body, state, (drawn, pictures), one)
         return (roll_back_one(after, state) if num_members > 1 else after), metrics
 
-    def outputs_one(variables, tables, batches, one, role, logits_alone):
+    def measure(*inputs):
+        return {name: own(*inputs) for name, own in method.measures.items()}
+
+    reads = {
+        "outputs": method.predict,
+        "logits": lambda *inputs: method.predict(*inputs).logits,
+        "measures": measure,
+    }
+
+    def outputs_one(variables, tables, batches, one, role, read):
         def predict(batch):
             stored = batch if stream else tables[role]["image"][batch]
             inputs = prepare(tables, role, parallel.split_rows(stored, placement))
-            outputs = method.predict(variables, inputs, role)
-            return outputs.logits if logits_alone else outputs
+            return reads[read](variables, inputs, role)
 
         return outputs_over(predict, batches, one)
 
@@ -314,14 +323,14 @@ def make_program(
         over_members(chunk_one, num_members, (0, 0, table_axes, 0, 0, None)), placement
     )
     run_outputs = {
-        (role, logits_alone): compiled(
-            lambda variables, tables, batches, one, role=role, logits_alone=logits_alone: (
-                outputs_one(variables, tables, batches, one, role, logits_alone)
+        (role, read): compiled(
+            lambda variables, tables, batches, one, role=role, read=read: outputs_one(
+                variables, tables, batches, one, role, read
             ),
             *(0, table_axes, 0, None),
         )
         for role in tables
-        for logits_alone in (False, True)
+        for read in reads
     }
     summarize = compiled(summarize_one, 0, table_axes)
     roll_back = compiled(roll_back_one, 0, 0)
@@ -379,9 +388,9 @@ def make_program(
             metrics = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *parts)
         return state._replace(key=key), metrics
 
-    def pass_over(variables, tables, role, split, logits_alone):
-        """Returns the outputs, or the logits alone, of all members' rows."""
-        rows, run = tables[role][split], run_outputs[role, logits_alone]
+    def pass_over(variables, tables, role, split, read):
+        """Returns the outputs, the logits alone, or the measures, of all members' rows."""
+        rows, run = tables[role][split], run_outputs[role, read]
         count = rows.shape[-1]
         batches = batches_of(np.asarray(rows), config["runtime"]["evaluation_batch_size"])
         blocks = [batches]
@@ -393,15 +402,23 @@ def make_program(
     def evaluate(state, tables):
         variables = evaluated_variables_of(state)
         logits = {
-            f"{role}_{split}": pass_over(variables, tables, role, split, True)
+            f"{role}_{split}": pass_over(variables, tables, role, split, "logits")
             for role, split in EVALUATED_SPLITS
         }
-        return summarize(logits, tables)
+        found = summarize(logits, tables)
+        if not method.measures:
+            return found
+        measured = {
+            f"{role}_val/{name}": values.mean(axis=1)
+            for role in tables
+            for name, values in pass_over(variables, tables, role, "val", "measures").items()
+        }
+        return found | {"measured": measured}
 
     def refresh(state, tables):
         variables = evaluated_variables_of(state)
         passes = {
-            (role, split): pass_over(variables, tables, role, split, False)
+            (role, split): pass_over(variables, tables, role, split, "outputs")
             for role, split in dict.fromkeys(place_of.values())
         }
         outputs = {domain: passes[place] for domain, place in place_of.items()}
@@ -421,10 +438,10 @@ def make_program(
         hold=hold,
         refresh=refresh,
         outputs=lambda state, tables, role, split: pass_over(
-            evaluated_variables_of(state), tables, role, split, False
+            evaluated_variables_of(state), tables, role, split, "outputs"
         ),
         logits=lambda variables, tables, role, split: pass_over(
-            variables, tables, role, split, True
+            variables, tables, role, split, "logits"
         ),
         predict=lambda state, tables, images, role: compiled(
             lambda state, tables, images: predict_one(state, tables, images, role),

@@ -20,6 +20,7 @@ from common.experiment.reporting.grouping import BASELINES
 from common.experiment.reporting.label_budget import write_label_budgets
 from common.experiment.reporting.measured import write_measured
 from common.experiment.reporting.metric_table import write_metrics
+from common.experiment.reporting.pretraining import write_pretraining
 from common.experiment.reporting.protocol import (
     describe_protocol,
     differing_settings,
@@ -103,6 +104,8 @@ def write_markdown(summary: Mapping[str, Any]) -> str:
     for task in summary["unlabelled"]:
         lines += [f"## {escape(task['experiment'])}: {escape(task['task'])}", ""]
         lines += [f"{NO_LABELS.capitalize()}.", "", *_label_free(task["rows"])]
+    for task in summary["pretraining"]:
+        lines += write_pretraining(task)
     lines += ["## What is missing or went wrong", ""]
     lines += [f"- {escape(text)}" for text in wrong_with(summary)] or ["Nothing."]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"

@@ -21,6 +21,7 @@ from common.experiment.reporting.cell import (
 )
 from common.experiment.reporting.grouping import BASELINES
 from common.experiment.reporting.measured import show_measured
+from common.experiment.reporting.pretraining import show_pretraining
 from common.experiment.reporting.row import Row
 from common.experiment.reporting.run_record import is_number
 
@@ -49,7 +50,8 @@ def format_table(summary: Mapping[str, Any]) -> str:
         task and selection a table in percent and points, then what failed or is missing. Of many
         tasks only the selection `last` is shown.
     """
-    has_any = summary["rows"] or summary["unlabelled"] or summary["measured"]
+    kinds = ("rows", "unlabelled", "measured", "pretraining")
+    has_any = any(summary[kind] for kind in kinds)
     lines = [] if has_any else ["no finished runs"]
     many = with_many_tasks(summary["across"])
     for across in summary["across"]:
@@ -70,6 +72,8 @@ def format_table(summary: Mapping[str, Any]) -> str:
     for task in summary["unlabelled"]:
         lines += [f"{task['experiment']}: {task['task']} ({NO_LABELS})", ""]
         lines += [*align(label_free_table(task["rows"])), *remarks_without_labels(task["rows"]), ""]
+    for task in summary["pretraining"]:
+        lines += show_pretraining(task)
     lines += wrong_with(summary)
     printable = ["".join(c if c.isprintable() else " " for c in line) for line in lines]
     folded = [textwrap.wrap(line, 100) if len(line) > 100 else [line] for line in printable]
