@@ -15,9 +15,11 @@ from common.data.fold import role_of_folds
 from common.experiment import check, folder
 from common.experiment.checkpoint import load_run
 from common.experiment.outcome import StopRequest, UsageError
+from common.experiment.parent import take_over_parents
 from common.experiment.report import format_table, write_report
-from common.experiment.run import train_family
+from common.experiment.run import train_alone
 from common.training.optimizer import paths_of
+from common.training.state import State
 from configs import base, catalogue, digits
 from finetune.autoencoder import DOMAINS, corrupt, make_method
 from tests import tiny
@@ -266,44 +268,54 @@ def test_a_decoder_may_read_a_map_of_the_embedded_benchmarks_network():
     assert params["decoder"]["convolution_0"]["kernel"].shape == (3, 3, 16, 16)
 
 
-def test_fine_tuning_starts_from_exactly_the_extractor_and_tables_leave_the_parent_out(tmp_path):
-    own = {"num_steps": 4, "runtime.log_every": 2, "evaluation.every": 2, "runtime.devices": 1}
+@pytest.fixture(scope="module")
+def family(tmp_path_factory):
+    """A pretrained run, and the config of a row that starts from it."""
+    own = {"num_steps": 2, "runtime.log_every": 2, "evaluation.every": 2, "runtime.devices": 1}
     own |= {"init_from.overrides": {"transfer": {"reconstruction": {"noise": 0.1}}}}
-    own |= {"data.target_labels_per_class": 2, "optimizer.learning_rate": 1e-2}
-    parent, child = tiny_family(tmp_path, "autoencoder_fine_tune", **own)
+    parent, child = tiny_family(tmp_path_factory.mktemp("runs"), "autoencoder_fine_tune", **own)
     assert parent["transfer"]["reconstruction"]["noise"] == 0.1
     assert "reconstruction" not in child["transfer"]
-    # Without a step of its own the child is what it took over.
-    child["optimizer"]["learning_rate"] = 0.0
-    train_family([parent, child], make_any, StopRequest())
-    paths = [folder.run_folder(config) for config in (parent, child)]
-    results = [json.loads((path / "result.json").read_text()) for path in paths]
-    assert results[0]["judged_by"] == ["reconstruction_mse"] and "judged_by" not in results[1]
-    assert results[0]["target_labels_seen"] == 0 and results[0]["sees_target_pictures"]
-    last = results[0]["selections"]["last"]
-    records = [json.loads(line) for line in (paths[0] / "metrics.jsonl").read_text().splitlines()]
+    train_alone(parent, make_any, StopRequest())
+    return parent, child
+
+
+def test_fine_tuning_starts_from_exactly_the_extractor(family):
+    parent, child = family
+    method = make_any(child, 10)
+    batch = {"target_labelled": {"image": jnp.zeros((4, 8, 8, 1)), "label": jnp.zeros(4, int)}}
+    drawn = jax.device_get(jax.jit(method.init)(jax.random.key(1), batch))
+    stacked = jax.tree.map(lambda leaf: leaf[None], drawn["params"])
+    unset = State(**dict.fromkeys(State._fields, ()))
+    state = unset._replace(params=stacked, frozen={}, batch_stats={}, ema={})
+    after = paths_of(take_over_parents(state, [child]).params)
+    before = paths_of(load_run(folder.run_folder(parent), "last")["params"])
+    fresh = paths_of(drawn["params"])
+    assert {path.partition("/")[0] for path in set(before) - set(after)} == {"decoder"}
+    for path, leaf in after.items():
+        source = before if path.startswith("feature_extractor/") else fresh
+        np.testing.assert_array_equal(leaf[0], source[path])
+        assert not path.endswith("kernel") or np.any(before[path] != fresh[path]), path
+
+
+def test_what_it_is_judged_by_is_kept_and_tables_of_accuracies_leave_it_out(family):
+    path = folder.run_folder(family[0])
+    result = json.loads((path / "result.json").read_text())
+    assert result["judged_by"] == ["reconstruction_mse"]
+    assert result["target_labels_seen"] == 0 and result["sees_target_pictures"]
+    record = json.loads((path / "metrics.jsonl").read_text().splitlines()[-1])
+    assert record["train/reconstruction_loss"] > 0
+    last, means = result["selections"]["last"], {}
     for role in DOMAINS:
-        kept = last[f"{role}_val_reconstruction_mse"]
-        assert kept == records[-1][f"{role}_val/reconstruction_mse"] > 0
-    assert "train/reconstruction_loss" in records[-1]
-
-    before, after = (paths_of(load_run(path, "last")["params"]) for path in paths)
-    shared = {path for path in before if path.startswith("feature_extractor/")}
-    assert set(after) - shared == {path for path in before if path.startswith("task_head/")}
-    for path in shared:
-        np.testing.assert_array_equal(before[path], after[path])
-
-    written = write_report([tmp_path / "tiny"])
-    assert {row["method"] for row in written.summary["rows"]} == {"autoencoder_fine_tune"}
+        means[f"{role}_val_reconstruction_mse"] = record[f"{role}_val/reconstruction_mse"]
+    assert {key: last[key] for key in means} == means
+    written = write_report([path.parent])
+    assert written.summary["rows"] == [] and not written.figures
     (task,) = written.summary["pretraining"]
-    means = task["rows"][0]["judged_by"]
-    assert means == {
-        f"{role}_val_reconstruction_mse": last[f"{role}_val_reconstruction_mse"] for role in DOMAINS
-    }
-    text = written.path.read_text()
-    assert "pretraining without labels" in text and "learn no prediction" in text
-    assert "pretraining without labels" in format_table(written.summary)
-    assert "autoencoder," not in (tmp_path / "tiny" / "report" / "results.csv").read_text()
+    (row,) = task["rows"]
+    assert (row["name"], row["n"], row["judged_by"]) == ("autoencoder", 1, means)
+    title = "digits, pretraining without labels"
+    assert title in written.path.read_text() and title in format_table(written.summary)
 
 
 def test_what_cannot_be_is_a_sentence_of_the_command_too(tmp_path):
