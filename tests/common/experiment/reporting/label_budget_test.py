@@ -107,6 +107,21 @@ def test_crossings_are_read_off_straight_lines_over_the_logarithm(accuracy, expe
     assert crossing(budgets, np.asarray(accuracy), 0.5) == pytest.approx(expected)
 
 
+def test_rows_that_differ_in_more_than_their_labels_make_lines_of_their_own(tmp_path):
+    for freeze in ("all_but_head", "none"):
+        for labels in (1, 3, 10):
+            path = write_labelled(tmp_path / "made", "fine_tune", 0, 0.5, labels)
+            about = json.loads((path / "config.json").read_text())
+            about["config"]["transfer"] = {"freeze": freeze}
+            (path / "config.json").write_text(json.dumps(about))
+            path.rename(tmp_path / "made" / f"{freeze}-{labels}")
+    found = label_budget.label_budgets(rows_of(read_runs([tmp_path / "made"]))[0])
+    assert found is not None
+    assert {name: list(own) for name, own in found["lines"].items()} == {
+        f"fine_tune, freeze={freeze}": ["1", "3", "10"] for freeze in ("all_but_head", "none")
+    }
+
+
 def test_two_numbers_of_labels_are_no_curve(tmp_path):
     for labels in (1, 3):
         write_labelled(tmp_path / "few", "fine_tune", 0, 0.5, labels)
