@@ -101,7 +101,8 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
 
     def draw(params: Mapping[str, Any], outputs: Outputs, shape: tuple[int, ...]) -> Array:
         code = outputs.layers[layer] if layer else outputs.features
-        return _make_decoder(config, shape).apply({"params": params[ROOT]}, code)
+        picture: Any = _make_decoder(config, shape).apply({"params": params[ROOT]}, code)
+        return picture
 
     def compare(pictures: Array, images: Array) -> dict[str, Array]:
         found = {ERROR: jnp.mean((pictures - images) ** 2, axis=(1, 2, 3))}

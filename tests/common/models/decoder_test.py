@@ -40,7 +40,7 @@ def test_pictures_have_their_shape(shape, code, doublings):
     assert set(variables["params"]) == layers
 
 
-@pytest.mark.parametrize("code", [(2, 6), (2, 3, 3, 2)])
+@pytest.mark.parametrize("code", [(2, 6), pytest.param((2, 3, 3, 2), marks=pytest.mark.matrix)])
 def test_every_part_of_the_code_moves_the_picture_of_its_own_example_alone(code):
     decoder = Decoder((7, 7, 2), 16)
     values = jnp.asarray(np.random.default_rng(0).normal(size=code), jnp.float32)
