@@ -102,6 +102,9 @@ class Method(NamedTuple):
         trains: Full-match pattern of the paths of the parameters that may change, beside what
             `config.optimizer.freeze` says; "" for a method that changes none.
         groups: Rates and starts of some of these parameters.
+        measures: Of a method that learns no prediction, what it is judged by instead, by name:
+            `(variables, images, domain) -> [batch]` in evaluation mode, a number an example. The
+            means over validation pictures are recorded; no label is read.
     """
 
     init: Callable[..., dict[str, Any]]
@@ -112,6 +115,7 @@ class Method(NamedTuple):
     refresh_every: int = 0
     trains: str = ".*"
     groups: tuple[Group, ...] = ()
+    measures: Mapping[str, Callable[..., Array]] = {}
 
 
 class View(NamedTuple):

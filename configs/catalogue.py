@@ -168,7 +168,25 @@ TRANSFER: dict[str, tuple[dict[str, Any], str]] = {
     "lora": ({**FREEZING, **ADAPTERS}, "source_only"),
     "lp_ft": (FREEZING, "linear_probe"),
     "gradual_unfreezing": ({**FREEZING, "unfreeze_until": 0.5}, "source_only"),
+    "autoencoder_fine_tune": (FREEZING, "autoencoder"),
 }
+
+RECONSTRUCTION = {
+    "loss": "mse",  # mse | ssim | mixed
+    "ssim_share": 0.5,  # of mixed: the share of 1 - SSIM, the rest is the squared error's
+    "window": 11,  # side of SSIM's window: odd, and no larger than the pictures
+    "sigma": 1.5,  # of the window's Gaussian weights, in pixels
+    "layer": "",  # map that the decoder reads, as stage_0; "": the features
+    "channels": 16,  # maps of the decoder
+    # Of the input, which the decoder's picture is compared with as it was before:
+    "noise": 0.0,  # standard deviation of what is added
+    "masking": 0.0,  # share of pixels set to 0
+}
+
+# Rows that learn features and no prediction, from pictures alone: what stands at config.transfer.
+# config.domains, both by default, may be the source or the target alone.
+PRETRAINING: dict[str, dict[str, Any]] = {"autoencoder": {"reconstruction": RECONSTRUCTION}}
+PRETRAINING_DOMAINS = (("source", "target"), ("source",), ("target",))
 
 # The options of each regulariser of fine-tuning, at config.regularization; rows join them by "+".
 REGULARIZERS: dict[str, dict[str, Any]] = {
@@ -203,7 +221,7 @@ REGULARIZERS: dict[str, dict[str, Any]] = {
 STRONG_VIEWS = ("fixmatch", "mean_teacher", "adamatch")
 
 # Every row of one name.
-ROWS = (*PLAIN, *TERMS, *METHODS, *TRANSFER, *REGULARIZERS)
+ROWS = (*PLAIN, *TERMS, *METHODS, *PRETRAINING, *TRANSFER, *REGULARIZERS)
 
 # Of every row the paper, and what it takes of the target.
 PAPERS = {
@@ -237,12 +255,17 @@ PAPERS = {
     ),
     "shot": ("Liang et al., SHOT, ICML 2020", "source-free"),
     "tent": ("Wang et al., Tent, ICLR 2021", "source-free"),
+    "autoencoder": ("Hinton and Salakhutdinov, Science 2006", "unsupervised"),
     "fine_tune": ("", "target labels"),
     "dann_then_fine_tune": ("", "target labels"),
     "linear_probe": ("Alain and Bengio, Linear Probes, ICLR workshops 2017", "target labels"),
     "lora": ("Hu et al., LoRA, ICLR 2022", "target labels"),
     "lp_ft": ("Kumar et al., Fine-Tuning can Distort, ICLR 2022", "target labels"),
     "gradual_unfreezing": ("Howard and Ruder, ULMFiT, ACL 2018", "target labels"),
+    "autoencoder_fine_tune": (
+        "Masci et al., Stacked Autoencoders, ICANN 2011",
+        "target labels",
+    ),
     "l2_sp": ("Xuhong Li et al., Explicit Inductive Bias, ICML 2018", "target labels"),
     "delta": ("Xingjian Li et al., DELTA, ICLR 2019", "target labels"),
     "bss": ("Chen et al., Batch Spectral Shrinkage, NeurIPS 2019", "target labels"),
@@ -266,9 +289,9 @@ def set_method(config: Any, method: str) -> Any:
 
     Args:
         config: Any config; changed in place.
-        method: A name of `PLAIN`, `METHODS` or `TRANSFER`; or names of `REGULARIZERS` joined by
-            `+`; or names of `TERMS` joined by `+`, after which `+target_labelled` lets the row
-            train on labelled target examples too.
+        method: A name of `PLAIN`, `METHODS`, `PRETRAINING` or `TRANSFER`; or names of
+            `REGULARIZERS` joined by `+`; or names of `TERMS` joined by `+`, after which
+            `+target_labelled` lets the row train on labelled target examples too.
 
     Returns:
         The same config.
@@ -289,6 +312,12 @@ def set_method(config: Any, method: str) -> Any:
             # Classes are learned before, from the source, which this row no longer sees.
             _start_from(config, "source_only")
         return config
+    if method in PRETRAINING:
+        config.package, config.domains = "finetune", PRETRAINING_DOMAINS[0]
+        config.transfer = ConfigDict(PRETRAINING[method])
+        # No other run has a decoder to start from, and no head is trained.
+        config.init_from.include = "feature_extractor/.*"
+        return config
     if _is_fine_tuning(method):
         config.package, config.domains = "finetune", (LABELLED,)
         row = method if method in TRANSFER else "fine_tune"
@@ -304,6 +333,8 @@ def set_method(config: Any, method: str) -> Any:
         if config.regularization or method == "lora":
             # A regulariser may own parameters that no other run has, and adapters are such.
             config.init_from.include = r"(feature_extractor|task_head)/.*"
+        if parent in PRETRAINING:
+            config.init_from.include = "feature_extractor/.*"
         return config
     config.package, config.domains = "dann", _domains_of(method)
     names = _split_row(method)
@@ -316,9 +347,9 @@ def set_method(config: Any, method: str) -> Any:
         if name not in TERMS:
             raise ValueError(
                 f"method is {method!r}; {'' if name == LABELLED else _nearest(name)}legal are "
-                f"{', '.join((*PLAIN, *METHODS, *TRANSFER))}, {', '.join(REGULARIZERS)} joined by "
-                f"'+', and {', '.join(TERMS)} joined by '+', with '+{LABELLED}' at the end for "
-                "labelled target examples"
+                f"{', '.join((*PLAIN, *METHODS, *PRETRAINING, *TRANSFER))}, "
+                f"{', '.join(REGULARIZERS)} joined by '+', and {', '.join(TERMS)} joined by '+', "
+                f"with '+{LABELLED}' at the end for labelled target examples"
             )
         if names.count(name) > 1:
             raise ValueError(f"method is {method!r}; it must name {name!r} once")
@@ -389,6 +420,9 @@ def check_method(config: Any) -> None:
         domains, options = METHODS[config.method]
         is_true = (config.package, config.domains) == ("dann", domains)
         is_true = is_true and set(config.adaptation) == set(options)
+    elif config.method in PRETRAINING:
+        is_true = config.package == "finetune" and set(config.transfer) == {"reconstruction"}
+        is_true = is_true and tuple(config.domains) in PRETRAINING_DOMAINS
     elif _is_fine_tuning(config.method):
         is_true = (config.package, config.domains) == ("finetune", (LABELLED,))
         names = config.method.split("+")

@@ -11,6 +11,7 @@ from common.method import Method, Regularizer
 from common.models.network import make_network
 from common.training.objective import make_objective
 from common.training.task_loss import make_task_loss
+from finetune import autoencoder
 from finetune.feature_cache import cache_features, without_extractor
 from finetune.freezing import OF_ADAPTERS, make_plan
 from finetune.lora import lora, with_adapters
@@ -41,7 +42,8 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
     `("source", "target")` lets target pictures pass through the batch statistics and nothing else
     (`statistics_only`), `("target_labelled",)` is `train_on_target`. Continuing from a checkpoint
     is `config.init_from`; what of it is trained, and how fast, is `config.transfer`, and what holds
-    the weights near that checkpoint is `config.regularization`.
+    the weights near that checkpoint is `config.regularization`. With
+    `config.transfer.reconstruction` it is `finetune/autoencoder.py` instead, which reads no label.
 
     Args:
         config: The resolved config.
@@ -54,6 +56,8 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
         ValueError: A model, policy, domain, kind of task, regulariser or option that does not
             exist, or a regulariser without what it starts from.
     """
+    if autoencoder.OPTION in config["transfer"]:
+        return autoencoder.make_method(config, num_classes)
     plan, domains, transfer = make_plan(config), tuple(config["domains"]), config["transfer"]
     adapts, trains = bool(set(OF_ADAPTERS) & set(transfer)), plan.trains
     if adapts:

@@ -25,7 +25,8 @@ def role_of_folds(config: Mapping[str, Any]) -> str | None:
     """
     if config["data"].get("fold") is None:
         return None
-    if not {"source", "target_labelled"} & set(config["domains"]):
+    pretrains = "reconstruction" in config.get("transfer", {})
+    if pretrains or not {"source", "target_labelled"} & set(config["domains"]):
         raise ValueError(
             f"config.data.fold holds out labelled examples, and the row {config['method']!r} "
             "learns from none; leave it out of the cross-validation"

@@ -19,6 +19,7 @@ def describe_chosen(
     num_source_val: int,
     metric: TaskMetric,
     kept: Collection[str],
+    measures: Collection[str] = (),
 ) -> dict[str, dict[str, Any]]:
     """Says what each rule chose, with what was measured there.
 
@@ -28,12 +29,14 @@ def describe_chosen(
         num_source_val: Size of the source's validation split.
         metric: Of the kind of task.
         kept: The rules whose chosen weights the run keeps.
+        measures: Names of what the method measures instead of predictions.
 
     Returns:
         `selections` of `result.json`: by rule and for the oracles `step`, `weights_kept`, the
         primary metric on the source, `flags` and the scores that the run was trained for where
         there are any. Beside these all that was measured where weights were kept and of the
-        oracle; of others the primary metric on the target and the scores that the rule read.
+        oracle; of others the primary metric on the target and the scores that the rule read. What
+        the method measures on a validation split is there for every rule.
     """
     primary = Primary(metric.primary, metric.higher_is_better)
     chosen = choose(evaluations, num_source_val=num_source_val, primary=primary)
@@ -55,6 +58,11 @@ def describe_chosen(
                 for name, value in record.items()
                 if name in compared or (is_whole and name.startswith((ORACLE, "score/")))
             },
+            **{
+                name.replace("/", "_"): value
+                for name, value in record.items()
+                if name.endswith(tuple(f"_val/{measure}" for measure in measures))
+            },
         }
         if biased := optimised_scores(rule, config):
             selections[rule]["trained_for"] = biased
@@ -74,6 +82,10 @@ def tell_chosen(result: Mapping[str, Any]) -> Iterator[str]:
     for name in sorted(selections, key=lambda name: (name != DEFAULT_RULE, name)):
         own = selections[name]
         if name in (DEFAULT_RULE, "oracle") or own.get("weights_kept", True):
+            if measures := tuple(result.get("judged_by", ())):
+                told = [f"{key} {own[key]:.4g}" for key in own if key.endswith(measures)]
+                yield f"{name}: step {own['step']}, {', '.join(told)}"
+                continue
             value = own.get(f"{ORACLE}target_test_{metric}")
             found = "the target has no labels" if value is None else f"{value:.3f}"
             yield f"{name}: step {own['step']}, target test {metric}: {found}"

@@ -159,13 +159,17 @@ def write_results(
                 len(tasks[member]["source"].splits["val"]),
                 metric,
                 choices,
+                method.measures,
             ),
         }
+        if method.measures:
+            result["judged_by"] = list(method.measures)
         if own["init_from"].get("weights"):
             result["weights"] = {key: own["init_from"][key] for key in ("weights", "sha256")}
         for rule, chosen in result["selections"].items():
             chosen |= metrics[member].get(rule, {})
-        if own["evaluation"]["retrained_head"] and set(LABELLED) & set(own["domains"]):
+        learns_labels = any("label" in fields for fields in method.needs.values())
+        if own["evaluation"]["retrained_head"] and learns_labels:
             result["selections"]["retrained_head"] = {
                 "step": int(alone.step),
                 **_retrain_head(own, tasks[member], member, program, state, tables),

@@ -250,7 +250,7 @@ def _train(
     is_scored = (
         config["evaluation"]["reverse_validation"]
         and "target_labelled" not in config["domains"]
-        and "source" in config["domains"]
+        and "label" in method.needs.get("source", ())
     )
     if is_scored and len(failures) < len(configs):
         scores["score/reverse_validation"] = reverse_accuracy(
@@ -314,6 +314,9 @@ def _progress_text(evaluation: Mapping[str, Any] | None, metric: TaskMetric) -> 
     """Tells the mean of the source's primary metric; the target's is for the report."""
     if evaluation is None:
         return ""
+    if "measured" in evaluation:
+        means = {name: np.mean(own) for name, own in evaluation["measured"].items()}
+        return ", ".join(f"{name} {mean:.4g}" for name, mean in means.items())
     sums = {name: np.asarray(own) for name, own in evaluation["source_val"].items()}
     members = range(len(sums["loss"]))
     found = [metric.derive({name: own[m] for name, own in sums.items()}) for m in members]

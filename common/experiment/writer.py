@@ -34,7 +34,8 @@ def make_record(
         num_steps: Steps of the run.
         train: Training metrics, `[member]`.
         evaluation: By split what `TaskMetric.summarize` returns, with a leading axis of members,
-            and under `score` and `guard` numbers that need no target label; or None.
+            under `score` and `guard` numbers that need no target label, and under `measured` the
+            means of `Method.measures` by split and name; or None.
         member: Which run.
         metric: Of the kind of task.
 
@@ -47,6 +48,9 @@ def make_record(
     for split, values in (evaluation or {}).items():
         if split in WITHOUT_LABELS:
             record |= {f"{split}/{name}": float(value[member]) for name, value in values.items()}
+            continue
+        if split == "measured":
+            record |= {name: float(own[member]) for name, own in values.items()}
             continue
         metrics = metric.derive({name: own[member] for name, own in values.items()})
         if not metrics:

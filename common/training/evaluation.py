@@ -94,7 +94,12 @@ def without_target_labels(tables: Tables) -> dict[str, Any]:
 
 
 def make_evaluate(
-    config: Mapping[str, Any], tables: Tables, num_members: int, passes: SplitPass
+    config: Mapping[str, Any],
+    tables: Tables,
+    num_members: int,
+    passes: SplitPass,
+    *,
+    has_measures: bool,
 ) -> Callable[[State, Tables], Sums]:
     """Builds the evaluation of a population.
 
@@ -103,13 +108,16 @@ def make_evaluate(
         tables: What the program reads; only its structure is used.
         num_members: Size of the population.
         passes: How its rows are read and evaluated.
+        has_measures: Whether the method measures something else than predictions, which are then
+            none, and have no scores.
 
     Returns:
         `(state, tables) -> {split: sums}`, with what `TaskMetric.summarize` returns, and of tasks
         with classes under `score` the label-free scores and under `guard` what the collapse guard
-        looks at, both by name. Every leaf has a leading axis of members.
+        looks at, both by name, and under `measured` the means of `Method.measures` by split and
+        name. Every leaf has a leading axis of members.
     """
-    names, metric = score_names(config), make_task_metric(config["task"])
+    names, metric = () if has_measures else score_names(config), make_task_metric(config["task"])
 
     def summarize_one(logits, tables):
         sums = {}
@@ -133,6 +141,12 @@ def make_evaluate(
             if not logits_alone:
                 outputs[name] = own
         sums = summarize(logits, tables)
+        if has_measures:
+            sums["measured"] = {
+                f"{role}_val/{name}": values.mean(axis=1)
+                for role in tables
+                for name, values in passes.measure(variables, tables, role, "val").items()
+            }
         return sums | measure(state, without_target_labels(tables), outputs) if measure else sums
 
     return evaluate

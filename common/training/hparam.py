@@ -17,6 +17,7 @@ PATTERNS = (
     r"alignment\.\w+\.(margin|source|feature|label)_factor",
     r"regularization\.\w+\.(weight|head_factor|temperature)",
     r"transfer\.(layer_decay|alpha)",
+    r"transfer\.reconstruction\.(ssim_share|noise|masking)",
     r"adaptation\.(weight|threshold|pseudo_label_weight)",
 )
 _TABLE = re.compile("|".join(f"(?:{pattern})" for pattern in PATTERNS))

@@ -45,7 +45,8 @@ class Program(NamedTuple):
         chunk: `(state, tables, first_step, num_steps) -> (state, metrics)`, metrics by step.
         evaluate: `(state, tables) -> {split: sums}`, with what `TaskMetric.summarize` returns, and
             of classes under `score` the label-free scores and under `guard` what the collapse
-            guard looks at, by name.
+            guard looks at, by name; under `measured` the means of `Method.measures` by split and
+            name.
         keep: `(state, {rule: bool}) -> state`, keeps the current variables where true.
         hold: `(after, before, bool) -> state`, takes back a chunk where true; `before` is without
             the key, which never changes.
@@ -320,7 +321,9 @@ def make_program(
     return Program(
         create=compiled(create_one, 0, table_axes),
         chunk=chunk,
-        evaluate=make_evaluate(config, tables, num_members, passes),
+        evaluate=make_evaluate(
+            config, tables, num_members, passes, has_measures=bool(method.measures)
+        ),
         keep=keep_choice,
         hold=hold,
         refresh=refresh,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -29,6 +30,8 @@ class SplitPass(NamedTuple):
         of_batches: `(variables, tables, batches, one, role, logits_alone) -> outputs` of one
             member, inside a compiled function; the last batch is filled up.
         inputs_of: `(tables, batches, role) -> inputs` of one member, as the network reads them.
+        measure: `(variables, tables, role, split) -> {name: [member, row]}`, the method's
+            `measures` of all members' rows of a split.
         predict: `(variables, inputs, one, role) -> outputs` of one member on such inputs, in
             batches.
     """
@@ -37,6 +40,7 @@ class SplitPass(NamedTuple):
     read: Callable[[str, Int[np.ndarray, "member row"]], Array]
     of_batches: Callable[..., Any]
     inputs_of: Callable[[Tables, Array, str], Float[Array, "row ..."]]
+    measure: Callable[[Any, Tables, str, str], dict[str, Array]]
     predict: Callable[[Variables, Float[Array, "row ..."], Array, str], Outputs]
 
 
@@ -77,6 +81,13 @@ def make_split_pass(
 
         return outputs_over(predict, batches, one)
 
+    def measures_of(variables, tables, batches, one, role):
+        def measure(batch):
+            inputs = inputs_of(tables, batch, role)
+            return {name: own(variables, inputs, role) for name, own in method.measures.items()}
+
+        return outputs_over(measure, batches, one)
+
     def predict(variables, inputs, one, role):
         count = inputs.shape[0]
         batches = inputs[batches_of(np.arange(count), batch_size)]
@@ -86,21 +97,21 @@ def make_split_pass(
         )
         return jax.tree.map(lambda leaf: leaf[:count], outputs)
 
+    whole = {
+        "outputs": partial(of_batches, logits_alone=False),
+        "logits": partial(of_batches, logits_alone=True),
+        "measures": measures_of,
+    }
     compiled = {
-        (role, logits_alone): jax.jit(
-            over_members(
-                lambda variables, tables, batches, one, role=role, logits_alone=logits_alone: (
-                    of_batches(variables, tables, batches, one, role, logits_alone)
-                ),
-                *(num_members, (0, axes_of(tables), 0, None)),
-            )
+        (role, what): jax.jit(
+            over_members(partial(run, role=role), num_members, (0, axes_of(tables), 0, None))
         )
         for role in tables
-        for logits_alone in (False, True)
+        for what, run in whole.items()
     }
 
-    def over_split(variables, tables, role, split, logits_alone):
-        rows, run = tables[role][split], compiled[role, logits_alone]
+    def pass_over(what, variables, tables, role, split):
+        rows, run = tables[role][split], compiled[role, what]
         count = rows.shape[-1]
         batches = batches_of(np.asarray(rows), batch_size)
         blocks = [batches]
@@ -108,6 +119,10 @@ def make_split_pass(
             blocks = (jnp.asarray(block) for block in read_blocks(stream, role, batches))
         parts = [parallel.whole(run(variables, tables, block, 1), placement) for block in blocks]
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1)[:, :count], *parts)
+
+    def over_split(variables, tables, role, split, logits_alone):
+        what = "logits" if logits_alone else "outputs"
+        return pass_over(what, variables, tables, role, split)
 
     def read(role, rows):
         batches = batches_of(rows, batch_size)
@@ -117,4 +132,6 @@ def make_split_pass(
             [jnp.asarray(block) for block in read_blocks(stream, role, batches)], axis=1
         )
 
-    return SplitPass(over_split, read, of_batches, inputs_of_all, predict)
+    return SplitPass(
+        over_split, read, of_batches, inputs_of_all, partial(pass_over, "measures"), predict
+    )

@@ -16,11 +16,11 @@ from common.data.stream import Stream
 from common.experiment import checkpoint
 from common.training import objective, parallel
 from common.training.optimizer import paths_of
-from configs.catalogue import METHODS, PLAIN, TERMS
+from configs.catalogue import METHODS, PLAIN, PRETRAINING, TERMS
 from tests import tiny
 from tests.tiny import comparable, to_state
 
-ROWS = (*PLAIN, *TERMS, *METHODS)
+ROWS = (*PLAIN, *TERMS, *METHODS, *PRETRAINING)
 ADVERSARY = TERMS["dann"][0]
 COMPOSED = tuple(row for row, (term, _) in TERMS.items() if term != ADVERSARY)
 # What has no gradient but rounding's, such as a bias before a batch normalisation, must not step.

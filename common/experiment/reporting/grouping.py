@@ -42,7 +42,7 @@ def group_by_task(runs: Iterable[Run], state: str = "done") -> dict[tuple[str, s
 
     Args:
         runs: All runs.
-        state: `done`, or `unlabelled` for those whose target has no labels.
+        state: `done`, or another state of finished runs.
 
     Returns:
         Finished runs by experiment and task, in the order of these names.

@@ -18,6 +18,8 @@ READING = (
     "rows that are given no label of the target. Where a line passes below that of "
     "train_on_target, what was learned before does harm."
 )
+# Letters that fit into a line of the legend, five a handle included.
+LEGEND_WIDTH = 108
 
 
 @styled
@@ -36,7 +38,9 @@ def accuracy_by_labels(
     """
     budgets = [budget for budget in labels["budgets"] if budget]
     place = {f"{budget:g}": index for index, budget in enumerate(budgets)}
-    legend_lines = -(-len(labels["lines"]) // 4)
+    # Long names take more room, and the legend is as wide as the figure.
+    columns = max(1, min(4, LEGEND_WIDTH // (max(map(len, labels["lines"])) + 5)))
+    legend_lines = -(-len(labels["lines"]) // columns)
     figure = make_figure(4.6 + 0.22 * legend_lines, title)
     axes = figure.subplots()
     shown = [name for name, own in labels["lines"].items() if "0" not in own]
@@ -61,5 +65,5 @@ def accuracy_by_labels(
     axes.set_xlabel("labelled target examples of each class")
     axes.set_ylabel("accuracy on the target's test pictures, %", color=FAINT_INK)
     axes.grid(axis="y")
-    figure.legend(loc="outside lower center", ncols=4)
+    figure.legend(loc="outside lower center", ncols=columns)
     return figure

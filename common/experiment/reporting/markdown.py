@@ -21,6 +21,7 @@ from common.experiment.reporting.label_budget import write_label_budgets
 from common.experiment.reporting.measured import write_measured
 from common.experiment.reporting.metric_table import write_metrics
 from common.experiment.reporting.minimum_seeds import write_minimum_seeds
+from common.experiment.reporting.pretraining import write_pretraining
 from common.experiment.reporting.protocol import (
     describe_protocol,
     differing_settings,
@@ -120,6 +121,8 @@ def write_sections(summary: Mapping[str, Any]) -> list[str]:
     for task in summary["unlabelled"]:
         lines += [f"## {escape(task['experiment'])}: {escape(task['task'])}", ""]
         lines += [f"{NO_LABELS.capitalize()}.", "", *_label_free(task["rows"])]
+    for task in summary["pretraining"]:
+        lines += write_pretraining(task)
     return lines
 
 

@@ -27,7 +27,7 @@ class Run(NamedTuple):
         name: The run id.
         state: `done`; `unlabelled` where it is done and its target has no labels to compare
             predictions with; `measured` where it is done and its primary metric is no accuracy;
-            `failed` or `incomplete`.
+            `pretraining` where it is done and learned no prediction; `failed` or `incomplete`.
         reason: Why it is not done; empty when it is.
         config: The resolved config, empty where it cannot be read.
         about: `config.json` without the config: commit, versions, starts.
@@ -179,6 +179,8 @@ def _read_run(folder: Path) -> Run:
         problems = _problems(result, is_labelled)
         of_labelled = "done" if primary_of(result) == "accuracy" else "measured"
         state = "incomplete" if problems else of_labelled if is_labelled else "unlabelled"
+        if not problems and part_of(result, "judged_by", list):
+            state = "pretraining"
     if state in ("done", "measured"):
         chosen, good = result["selections"], {}
         for name, value in chosen.items():

@@ -19,6 +19,7 @@ from common.experiment.reporting.grouping import (
 )
 from common.experiment.reporting.label_budget import label_budgets
 from common.experiment.reporting.measured import measure_task
+from common.experiment.reporting.pretraining import describe_pretraining
 from common.experiment.reporting.published import compare_with_published
 from common.experiment.reporting.row import make_row, make_unlabelled_row
 from common.experiment.reporting.rule_order import selection_order
@@ -40,8 +41,9 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
     Returns:
         The content of `summary.json`: `rows` (the default rule's first, the oracle's last),
         `tasks`, `unlabelled` for tasks whose target has no labels, `measured` for those whose
-        primary metric is no accuracy, `across` for experiments with several tasks, `choices`,
-        `rules`, `published`, `incomplete`, `failed` and `notes`.
+        primary metric is no accuracy, `pretraining` for rows that learn no prediction, `across`
+        for experiments with several tasks, `choices`, `rules`, `published`, `incomplete`,
+        `failed` and `notes`.
     """
     tasks, rows, notes = [], [], []
     choices, published, rules = [], [], []
@@ -98,6 +100,11 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
         for (experiment, task), group in group_by_task(runs, "measured").items()
     ]
 
+    pretraining = [
+        {"experiment": experiment, "task": task, "rows": describe_pretraining(group)}
+        for (experiment, task), group in group_by_task(runs, "pretraining").items()
+    ]
+
     experiments = list(dict.fromkeys(task["experiment"] for task in tasks))
     across = [compare_across(rows, choices, experiment) for experiment in experiments]
 
@@ -112,13 +119,17 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
         {
             "experiment": ", ".join(
                 dict.fromkeys(
-                    [*experiments, *(own["experiment"] for own in (*unlabelled, *measured))]
+                    [
+                        *experiments,
+                        *(own["experiment"] for own in (*unlabelled, *measured, *pretraining)),
+                    ]
                 )
             ),
             "rows": sorted(rows, key=lambda row: selection_order(row["selection"])),
             "tasks": tasks,
             "unlabelled": unlabelled,
             "measured": measured,
+            "pretraining": pretraining,
             "across": [entry for entry in across if entry is not None],
             "choices": choices,
             "rules": rules,

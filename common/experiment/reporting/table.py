@@ -21,6 +21,7 @@ from common.experiment.reporting.cell import (
 )
 from common.experiment.reporting.grouping import BASELINES
 from common.experiment.reporting.measured import show_measured
+from common.experiment.reporting.pretraining import show_pretraining
 from common.experiment.reporting.row import Row
 from common.experiment.reporting.rule_order import MAIN, ORACLE
 from common.experiment.reporting.run_record import is_number
@@ -52,7 +53,8 @@ def format_table(summary: Mapping[str, Any], grey: bool = False) -> str:
         Plain text, at most 100 columns wide: for experiments with several tasks their average, by
         task a table in percent and points, then what failed or is missing.
     """
-    has_any = summary["rows"] or summary["unlabelled"] or summary["measured"]
+    kinds = ("rows", "unlabelled", "measured", "pretraining")
+    has_any = any(summary[kind] for kind in kinds)
     lines: list[str] = [] if has_any else ["no finished runs"]
     # Where the oracle's cell begins, by line.
     oracle: dict[int, int] = {}
@@ -81,6 +83,8 @@ def format_table(summary: Mapping[str, Any], grey: bool = False) -> str:
         lines += [f"{task['experiment']}: {task['task']} ({NO_LABELS})", ""]
         lines += align_in_parts(label_free_table(task["rows"]))
         lines += [*remarks_without_labels(task["rows"]), ""]
+    for task in summary["pretraining"]:
+        lines += show_pretraining(task)
     lines += wrong_with(summary)
     written = []
     for index, line in enumerate(lines):

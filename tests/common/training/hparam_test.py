@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from common.training.hparam import PATTERNS, flatten, make_hparams, structure
-from configs.catalogue import METHODS, PLAIN, REGULARIZERS, TERMS, TRANSFER
+from configs.catalogue import ROWS
 from tests.tiny import make_config
 
-ROWS = (*PLAIN, *TERMS, *METHODS, *TRANSFER, *REGULARIZERS)
 # Data and bookkeeping: runs that differ here can train in one program.
 APART = (
     *("data.split_seed", "data.synthetic_digits.seed"),

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from common.experiment.report import write_report
-from common.experiment.reporting import label_budget
+from common.experiment.reporting import label_budget, label_figure
+from common.experiment.reporting.figure_style import colors_of
 from common.experiment.reporting.grouping import rows_of
 from common.experiment.reporting.label_budget import crossing
 from common.experiment.reporting.run_record import read_runs
@@ -105,6 +106,37 @@ def test_a_row_overtakes_where_it_stays_above(labels):
 def test_crossings_are_read_off_straight_lines_over_the_logarithm(accuracy, expected):
     budgets = np.asarray([1.0, 10.0, 100.0])
     assert crossing(budgets, np.asarray(accuracy), 0.5) == pytest.approx(expected)
+
+
+def test_rows_that_differ_in_more_than_their_labels_make_lines_of_their_own(tmp_path):
+    for freeze in ("all_but_head", "none"):
+        for labels in (1, 3, 10):
+            path = write_labelled(tmp_path / "made", "fine_tune", 0, 0.5, labels)
+            about = json.loads((path / "config.json").read_text())
+            about["config"]["transfer"] = {"freeze": freeze}
+            (path / "config.json").write_text(json.dumps(about))
+            path.rename(tmp_path / "made" / f"{freeze}-{labels}")
+    found = label_budget.label_budgets(rows_of(read_runs([tmp_path / "made"]))[0])
+    assert found is not None
+    assert {name: list(own) for name, own in found["lines"].items()} == {
+        f"fine_tune, freeze={freeze}": ["1", "3", "10"] for freeze in ("all_but_head", "none")
+    }
+
+
+@pytest.mark.parametrize("setting", ["", ", freeze=all_but_head", f", layers={'x' * 40}"])
+def test_the_legend_fits_into_the_figure_whatever_the_length_of_the_names(labels, setting):
+    lines = {f"{name}{setting}": own for name, own in labels["lines"].items()}
+    lines |= {f"dann_then_fine_tune{setting[:-1]}{index}": own for index, own in enumerate(lines)}
+    lines = {name: labels["lines"]["fine_tune"] for name in lines}
+    figure = label_figure.accuracy_by_labels(
+        {**labels, "lines": lines}, colors_of(lines), title="T"
+    )
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    box, page = legend.get_window_extent(), figure.bbox
+    assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0
+    bottom = figure.axes[0].xaxis.label.get_window_extent().y0
+    assert box.y1 <= bottom
 
 
 def test_two_numbers_of_labels_are_no_curve(tmp_path):
