@@ -60,6 +60,12 @@ WRONG = [
     (["sweep", DIGITS, "--output=docs"], "--output is a flag of report and convert, not of"),
     (["report", "nowhere"], "not nowhere"),
     (["report", "docs"], "no run is in docs; name a folder of runs"),
+    (["rank"], "rank needs starts: --run=FOLDER or --weights=FILE"),
+    (["rank", "--run=nowhere"], "nowhere is no folder of a finished run"),
+    (["rank", "--run=docs", "--run=docs"], "--run=docs is given twice"),
+    (["rank", "--weights=nowhere.npz"], "rank needs --config=FILE beside --weights"),
+    (["rank", "--run=docs", "--layout=timm"], "--layout=timm is about --weights"),
+    (["train", DIGITS, "--run=docs"], "--run is a flag of rank, not of train"),
     (["list", "modles"], "the kind to list is 'modles'; did you mean 'models'?"),
 ]
 
