@@ -24,8 +24,8 @@ USAGE = """usage: python launch.py          train and compare the rows of the em
        python launch.py report FOLDER... [--output=FOLDER]
        python launch.py prepare --dataset=NAME[,NAME] [--manual_dir=FOLDER] [--data_dir=FOLDER]
        python launch.py convert FILE [--output=FILE]   weights of PyTorch to safetensors
-       python launch.py rank   --run=FOLDER... [--weights=FILE... --config=FILE [--layout=NAME]]
-                               [--fine_tuned=FOLDER...]   which start suits a target
+       python launch.py rank   --run=FOLDER... [--weights=[NETWORK=]FILE... --config=FILE]
+                               [--layout=NAME] [--fine_tuned=FOLDER...]   which start suits a target
        python launch.py list   [methods|datasets|models|scores] [--data_dir=FOLDER]
 exit codes: 0 done; 1 a run failed; 2 wrong usage or config; 75 stopped by a signal, saved: run the
 same command again to go on"""

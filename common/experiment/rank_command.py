@@ -11,7 +11,9 @@ from absl import flags
 from common.experiment import outcome
 
 _RUN = flags.DEFINE_multi_string("run", [], "Folder of a finished run; several times.")
-_WEIGHTS = flags.DEFINE_multi_string("weights", [], "File of weights to rank; several times.")
+_WEIGHTS = flags.DEFINE_multi_string(
+    "weights", [], "File of weights to rank, NETWORK=FILE of another network; several times."
+)
 _LAYOUT = flags.DEFINE_string("layout", "", "Whose names the files of --weights use.")
 _FINE_TUNED = flags.DEFINE_multi_string(
     "fine_tuned", [], "Folder of a run that was fine-tuned from one of those ranked; several times."
@@ -54,6 +56,7 @@ def rank(
     from common.experiment import rank as ranking
     from common.experiment import start
     from common.experiment.labelled_target import load_target
+    from common.models.network import FEATURE_EXTRACTORS
 
     with outcome.refusing():
         if config is None:
@@ -62,9 +65,14 @@ def rank(
             wanted = resolve(config.copy_and_resolve_references())[-1]
         target = load_target(wanted)
         starts = [start.start_of_run(own, target, make_method) for own in runs]
-        for name in weights:
+        for given in weights:
             own = config.copy_and_resolve_references()
-            own.init_from.update({"run": "", "method": "", "weights": name})
+            name, separator, file = given.partition("=")
+            if separator and name in FEATURE_EXTRACTORS:
+                own.model.name = name
+            else:
+                file = given
+            own.init_from.update({"run": "", "method": "", "weights": file})
             own.init_from.update({"sha256": "", "layout": _LAYOUT.value})
             starts.append(start.start_of_weights(resolve(own)[-1], target))
         fine_tuned = None

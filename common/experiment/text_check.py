@@ -6,10 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.data import reader
+from common.experiment import folder
+from common.experiment.parent import parent_folder
 from common.models.network import OF_TEXT
 
 # Terms that move inputs a little; between two words there is nothing.
 MOVES_INPUTS = ("virtual_adversarial",)
+
+# What of `config.data` decides, with the source, which word has which number.
+OF_WORDS = (
+    *("split_seed", "val_share", "test_share", "vocabulary_size", "text_column", "label_column"),
+    *("classes", "rename_classes"),
+)
 
 
 def check_text(config: Mapping[str, Any]) -> None:
@@ -51,4 +59,24 @@ def check_text(config: Mapping[str, Any]) -> None:
             raise ValueError(
                 f"config.alignment has {name!r}, which moves inputs a little; those of texts are "
                 "numbers of words: leave it out"
+            )
+    _check_words(config)
+
+
+def _check_words(config: Mapping[str, Any]) -> None:
+    """Refuses a parent run whose numbers stand for other words; shapes would not tell."""
+    parent = parent_folder(config)
+    if parent is None or not (parent / "config.json").is_file():
+        return
+    other = folder.read_json(parent / "config.json")["config"]
+    pairs = {"source": (config["source"], other["source"])}
+    pairs |= {
+        f"data.{key}": (config["data"][key], other["data"].get(key, config["data"][key]))
+        for key in OF_WORDS
+    }
+    for key, (own, before) in pairs.items():
+        if own != before:
+            raise ValueError(
+                f"config.{key} is {own!r} and that of {parent}, which the run starts from, "
+                f"{before!r}: other texts give words other numbers; let both be the same"
             )

@@ -10,6 +10,7 @@ from common.experiment import family, folder
 from common.experiment.check import check_population
 from common.experiment.outcome import StopRequest, UsageError
 from common.experiment.run import train_family, train_population
+from common.experiment.text_check import check_text
 from configs import base, catalogue, text
 from tests.tiny import quick_compilation
 from tests.tiny_run import make_method
@@ -102,6 +103,20 @@ def test_what_computes_with_inputs_is_refused(files, tmp_path, method, changes, 
         config["model"]["options"] = options
     with pytest.raises(UsageError, match=sentence):
         check_population([config], make_method)
+
+
+def test_a_parent_with_other_words_is_refused(files, tmp_path):
+    config = make_family(files, tmp_path, "source_only")[-1]
+    # It looks the same from its shapes: only its words are others.
+    about = {"config": {**config, "source": f"csv:{files}/kitchen.csv"}}
+    (tmp_path / "config.json").write_text(json.dumps(about))
+    config["init_from"]["run"] = str(tmp_path)
+    with pytest.raises(
+        ValueError, match="config.source is .* other texts give words other numbers"
+    ):
+        check_text(config)
+    (tmp_path / "config.json").write_text(json.dumps({"config": config}))
+    check_text(config)
 
 
 def test_augmentations_of_pictures_are_refused(files, tmp_path):

@@ -54,7 +54,7 @@ def test_starts_are_sorted_by_logme_and_what_was_reached_stands_beside(runs):
     starts, target = starts_of(runs)
     fine_tuned = read_fine_tuned([tuned for _, tuned, _ in runs], starts, target)
     ranked = rank_starts(starts, target, fine_tuned)
-    scores = [own.scores["LogME"] for own in ranked]
+    scores = [own.scores["LogME"] or 0.0 for own in ranked]
     assert scores == sorted(scores, reverse=True) and len(set(scores)) == len(SEEDS)
     tuned = {path.name: own for path, own, _ in runs}
     for own in ranked:
@@ -80,6 +80,7 @@ def test_features_are_those_of_the_last_weights_on_the_training_split(runs):
     np.testing.assert_allclose(own.features, outputs.features, rtol=1e-4, atol=1e-5)
     expected = np.exp(outputs.logits - np.max(outputs.logits, -1, keepdims=True))
     expected /= expected.sum(-1, keepdims=True)
+    assert own.probabilities is not None
     np.testing.assert_allclose(own.probabilities, expected, rtol=1e-3, atol=1e-5)
 
 
