@@ -8,8 +8,10 @@ from typing import Any
 import flax.linen as nn
 
 from common.legal import check_count, check_keys, check_name, check_number
-from common.models import cifar_resnet, cnn, lenet, lstm, mlp, resnet, svhn_net, vgg, vit
+from common.models import cifar_resnet, cnn, lenet, mlp, resnet, svhn_net, vgg, vit
 from common.models.input_statistics import INPUT_STATISTICS
+from common.models.lstm import LSTM
+from common.models.lstm import stages as lstm_stages
 from common.models.mlp import ACTIVATIONS, KERNEL_INITIALIZERS, MultiHead, TaskHead
 from common.models.mode import DTYPES
 from common.models.normalization import LAYER_OF_POLICY, Network
@@ -37,9 +39,13 @@ OF_PICTURES = {
     "vit_b16": vit.ViTB16,
 }
 # These take the numbers of words.
-OF_TEXT = {"text_transformer": TextTransformer, "lstm": lstm.LSTM}
+OF_TEXT = {"text_transformer": TextTransformer, "lstm": LSTM}
 # `mlp` takes pictures and vectors.
-FEATURE_EXTRACTORS = {"mlp": mlp.MLP, **OF_PICTURES, **OF_TEXT}
+FEATURE_EXTRACTORS = {
+    "mlp": mlp.MLP,
+    **OF_PICTURES,
+    **OF_TEXT,
+}
 
 # Of each extractor: `(extractor) -> patterns` of its stages, as `stages_of` returns them.
 STAGES = {
@@ -52,7 +58,7 @@ STAGES = {
     "vgg16": vgg.stages,
     **dict.fromkeys(["vit_s16", "vit_b16"], vit.stages),
     "text_transformer": text_stages,
-    "lstm": lstm.stages,
+    "lstm": lstm_stages,
 }
 
 # What the config sets for all modules alike, or the task.
