@@ -12,7 +12,7 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from common.experiment import command_line, data_command
+from common.experiment import command_line, data_command, rank_command
 from common.experiment.weights import conversion
 from common.legal import check_name
 
@@ -25,6 +25,8 @@ USAGE = """usage: python launch.py          train and compare the rows of the em
        python launch.py report --compare FOLDER FOLDER [--output=FOLDER]   seed by seed
        python launch.py prepare --dataset=NAME[,NAME] [--manual_dir=FOLDER] [--data_dir=FOLDER]
        python launch.py convert FILE [--output=FILE]   weights of PyTorch to safetensors
+       python launch.py rank   --run=FOLDER... [--weights=[NETWORK=]FILE... --config=FILE]
+                               [--layout=NAME] [--fine_tuned=FOLDER...]   which start suits a target
        python launch.py list   [methods|datasets|models|scores] [--data_dir=FOLDER]
 exit codes: 0 done; 1 a run failed; 2 wrong usage or config; 75 stopped by a signal, saved: run the
 same command again to go on"""
@@ -135,8 +137,14 @@ def list_names(arguments: list[str]) -> None:
         print(*data_command.list_names(names, arguments, PAPERS), sep="\n")
 
 
+def rank(arguments: list[str]) -> None:
+    """Ranks starts of fine-tuning by labelled training examples of the target."""
+    rank_command.rank(arguments, _CONFIG.value, _resolve, _make_method)
+
+
 VERBS = {"train": train, "sweep": sweep, "report": report}
 VERBS |= {"prepare": data_command.prepare, "convert": conversion.convert, "list": list_names}
+VERBS |= {"rank": rank}
 
 
 def main(argv: list[str]) -> None:

@@ -14,8 +14,8 @@ def get_config() -> Any:
     config.method = "source_only"  # name of the row in tables
     config.seed = 0  # initial weights, batches and, unless set below, the split
     # Embedded: synthetic_digits | digits | moons | rotated_moons. From files: folder:<path>,
-    # svmlight:<path>, npz:<path>, and tfds:<name>[/<config>] for what `launch.py prepare` made.
-    # Several sources are joined by "+"
+    # svmlight:<path>, npz:<path>, csv:<path> (texts), and tfds:<name>[/<config>] for what
+    # `launch.py prepare` made. Several sources are joined by "+"
     config.source = "synthetic_digits"
     config.target = "digits"
     config.domains = ("source",)  # domains of a batch: source, target, target_labelled
@@ -32,7 +32,7 @@ def get_config() -> Any:
 
     config.model = ConfigDict()
     # cnn | lenet | mlp | svhn_net | cifar_resnet20, 32, 44, 56 | resnet18, 34, 50, 101 | vgg16 |
-    # vit_s16 | vit_b16
+    # vit_s16 | vit_b16; of texts text_transformer | lstm
     config.model.name = "cnn"
     config.model.normalization = "group"  # joint | separate | per_domain | frozen | group | none
     config.model.dtype = (
@@ -100,6 +100,12 @@ def get_config() -> Any:
     config.data.target_splits = ConfigDict({"train": "", "val": "", "test": ""})  # as train[:5000]
     config.data.test_share = 0.2  # of the training split, where no test split is published
     config.data.val_share = 0.1  # of the training split, where no val split is published
+    # Texts: names of their columns; how many numbers words have, with those of padding and of
+    # unknown words; how many tokens of a text are read
+    config.data.text_column = "text"
+    config.data.label_column = "label"
+    config.data.vocabulary_size = 10_000  # fitted on the source's training texts alone
+    config.data.max_tokens = 128
     config.data.disjoint_halves = False  # True: source and target train on other rows of the order
     config.data.classes = ()  # names of the task's classes, in order; (): the source's
     # Names of the classes that the target is left with, picked by label; (): all of the task's

@@ -63,6 +63,12 @@ WRONG = [
     (["report", "--compare", "docs"], "report --compare takes two folders"),
     (["report", "--compare", "docs", "tests"], "no run is in docs; name a folder of runs"),
     (["train", DIGITS, "--compare"], "--compare is a flag of report, not of train"),
+    (["rank"], "rank needs starts: --run=FOLDER or --weights=FILE"),
+    (["rank", "--run=nowhere"], "nowhere is no folder of a finished run"),
+    (["rank", "--run=docs", "--run=docs"], "--run=docs is given twice"),
+    (["rank", "--weights=nowhere.npz"], "rank needs --config=FILE beside --weights"),
+    (["rank", "--run=docs", "--layout=timm"], "--layout=timm is about --weights"),
+    (["train", DIGITS, "--run=docs"], "--run is a flag of rank, not of train"),
     (["list", "modles"], "the kind to list is 'modles'; did you mean 'models'?"),
 ]
 

@@ -1,4 +1,4 @@
-"""Domains that are read from files: prepared data sets, folders of pictures, vectors."""
+"""Domains that are read from files: prepared sets, folders of pictures, vectors, texts."""
 
 from __future__ import annotations
 
@@ -43,12 +43,19 @@ def _read_npz(place: str, options: Options) -> Examples:
     return read_npz(place, lambda picture: adapt(picture, form), options["kind"])
 
 
+def _read_csv(place: str, options: Options) -> Examples:
+    from common.data.text import read_texts
+
+    return read_texts(place, options["text_column"], options["label_column"])
+
+
 # What stands before the colon of a domain's name.
 READERS: dict[str, Callable[[str, Options], Examples]] = {
     "tfds": _read_prepared,
     "folder": _read_folder,
     "svmlight": _read_svmlight,
     "npz": _read_npz,
+    "csv": _read_csv,
 }
 # Domains whose arrays are kept in memory, besides those in use.
 CACHED = 8
@@ -68,6 +75,18 @@ def is_read(name: str) -> bool:
     return bool(separator) and kind in READERS
 
 
+def is_text(name: str) -> bool:
+    """Says whether a domain, or the first of several that are joined, holds texts.
+
+    Args:
+        name: `config.source` or `config.target`.
+
+    Returns:
+        True for names such as `csv:reviews.csv`.
+    """
+    return name.startswith("csv:")
+
+
 def check_unread(config: Mapping[str, Any], names: Mapping[str, Sequence[str]]) -> None:
     """Refuses options that no domain's kind reads.
 
@@ -80,6 +99,12 @@ def check_unread(config: Mapping[str, Any], names: Mapping[str, Sequence[str]]) 
     """
     data = config["data"]
     kinds = {role: {own.partition(":")[0] for own in names[role]} for role in names}
+    together = kinds["source"] | kinds["target"]
+    if "csv" in together and len(together) > 1:
+        raise ValueError(
+            f"config.source is {config['source']!r} and config.target {config['target']!r}; texts "
+            "(csv:...) go with texts alone"
+        )
     for role, own in kinds.items():
         for part, written in data[f"{role}_splits"].items():
             if written and own != {"tfds"}:
@@ -111,6 +136,7 @@ def options_of(config: Mapping[str, Any], role: str) -> dict[str, Any]:
     check_name("config.data.fit", data["fit"], FITS)
     options = {key: data[key] for key in ("size", "fit", "channels", "skip_bad", "num_features")}
     parts = dict(data[f"{role}_splits"])
+    options |= {key: data[key] for key in ("text_column", "label_column")}
     options |= {"kind": config["task"]["kind"]}
     return {**options, "parts": parts, "data_dir": config["runtime"]["data_dir"]}
 

@@ -26,6 +26,7 @@ from common.data.fold import hold_out, role_of_folds
 from common.data.labelled import draw_labelled
 from common.data.part import NONE
 from common.data.pool import list_sources, pool
+from common.data.vocabulary import encode_task
 from common.legal import suggest
 from common.task_kind import OF_CLASSES, check_heads
 
@@ -34,7 +35,23 @@ Rows = Int[np.ndarray, "row"]
 
 
 def load_task(config: Config) -> dict[str, Domain]:
-    """Loads the source and the target of a run.
+    """Loads the source and the target of a run; see `_load`. Texts are written as numbers.
+
+    Args:
+        config: The resolved config.
+
+    Returns:
+        `source` and `target`.
+
+    Raises:
+        ValueError: Whatever of the config or its files cannot be.
+    """
+    task = _load(config)
+    return encode_task(task, config["data"]) if reader.is_text(config["source"]) else task
+
+
+def _load(config: Config) -> dict[str, Domain]:
+    """Loads the source and the target of a run, texts as they are read.
 
     Classes are compared by name. `config.data.classes` names those that the task is about, in their
     order; the target may lack some of them. Without it the source's are taken, and the target must

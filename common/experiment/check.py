@@ -20,6 +20,7 @@ from common.data.task import load_task
 from common.experiment.outcome import refusing
 from common.experiment.parent import check_parent
 from common.experiment.selection_check import check_selection
+from common.experiment.text_check import check_text
 from common.legal import check_count, check_name, check_number
 from common.method import LABELLED, UNLABELLED, Method
 from common.models.network import OF_PICTURES
@@ -39,6 +40,8 @@ LEAST = {
     **{"runtime.log_every": 1, "runtime.checkpoint_every": 1},
     **{"runtime.evaluation_batch_size": 1, "runtime.devices": 0, "runtime.stream_threads": 1},
     **{"runtime.resident_bytes": 0, "runtime.stream_bytes": 1},
+    # Of two tokens a text would be taken for a point of the plane.
+    **{"data.vocabulary_size": 3, "data.max_tokens": 4},
     **{"data.size": 0, "data.channels": 0, "data.num_features": 0},
     **{"data.target_labels_per_class": 0, "data.folds": 0},
     **{"evaluation.patience": 0, "evaluation.score_examples": 0},
@@ -80,6 +83,7 @@ def check_population(configs: Sequence[Config], make_method: MakeMethod) -> None
         config, task = configs[0], load_task(configs[0])
         data, classes = config["data"], len(task["source"].examples.classes)
         shape, model = task["source"].examples.images.shape[1:], config["model"]["name"]
+        check_text(config)
         if model in OF_PICTURES and len(shape) != 3:
             raise ValueError(
                 f"config.model.name is {model!r}, which takes pictures; the examples of "

@@ -24,7 +24,10 @@ from common.experiment.outcome import (
 from common.legal import check_keys, suggest
 
 # What a user may write; absl has more, which are about its own logging.
-FLAGS = ("config", "workdir", "output", "compare", "dataset", "manual_dir", "data_dir", "help")
+FLAGS = ("config", "workdir", "output", "compare", "dataset", "manual_dir", "data_dir")
+FLAGS += ("run", "weights", "layout", "fine_tuned", "help")
+# These may stand there several times.
+MULTIPLE = ("run", "weights", "fine_tuned")
 
 # Flags that would be ignored by the other verbs.
 VERBS_OF = {
@@ -33,6 +36,7 @@ VERBS_OF = {
     "dataset": ("prepare",),
     "manual_dir": ("prepare",),
     "data_dir": ("prepare", "list"),
+    **dict.fromkeys(("run", "weights", "layout", "fine_tuned"), ("rank",)),
 }
 
 # What the text of a flag must be, by the type of the config's value.
@@ -78,7 +82,8 @@ def parse(argv: Sequence[str], verbs: Sequence[str], config: str, usage: str) ->
     try:
         files = _values_of("config", rest)
         for flag in FLAGS[:-1]:
-            if len(values := _values_of(flag, rest)) > 1:
+            values = _values_of(flag, rest)
+            if len(values) > 1 and flag not in MULTIPLE:
                 raise ValueError(f"--{flag} is given {len(values)} times: {', '.join(values)}")
             if values and verb not in VERBS_OF.get(flag, (verb,)):
                 raise ValueError(_refuse_flag(flag, verb))

@@ -114,7 +114,10 @@ def _list_data() -> Iterator[str]:
         f"{', '.join(OWN_BUILDERS)}; and the catalogue of TensorFlow Datasets, such as "
         f"{', '.join(CATALOGUE_EXAMPLES)}"
     )
-    yield "read as they are: folder:PATH (pictures), svmlight:PATH, npz:PATH (vectors)"
+    yield (
+        "read as they are: folder:PATH (pictures), svmlight:PATH, npz:PATH (vectors), "
+        "csv:PATH (texts)"
+    )
 
 
 def _describe(prepared: PreparedSet) -> str:

@@ -10,14 +10,18 @@ import flax.linen as nn
 from common.legal import check_count, check_keys, check_name, check_number
 from common.models import cifar_resnet, cnn, lenet, mlp, resnet, svhn_net, vgg, vit
 from common.models.input_statistics import INPUT_STATISTICS
+from common.models.lstm import LSTM
+from common.models.lstm import stages as lstm_stages
 from common.models.mlp import ACTIVATIONS, KERNEL_INITIALIZERS, MultiHead, TaskHead
 from common.models.mode import DTYPES
 from common.models.normalization import LAYER_OF_POLICY, Network
 from common.models.resampling import CUBICS
 from common.models.segmentation import SegmentationHead
+from common.models.text_transformer import TextTransformer
+from common.models.text_transformer import stages as text_stages
 from common.task_kind import heads_of
 
-# These begin with a convolution or with patches; the others also take vectors.
+# These begin with a convolution or with patches.
 OF_PICTURES = {
     "lenet": lenet.LeNet,
     "cnn": cnn.CNN,
@@ -34,9 +38,13 @@ OF_PICTURES = {
     "vit_s16": vit.ViTS16,
     "vit_b16": vit.ViTB16,
 }
+# These take the numbers of words.
+OF_TEXT = {"text_transformer": TextTransformer, "lstm": LSTM}
+# `mlp` takes pictures and vectors.
 FEATURE_EXTRACTORS = {
     "mlp": mlp.MLP,
     **OF_PICTURES,
+    **OF_TEXT,
 }
 
 # Of each extractor: `(extractor) -> patterns` of its stages, as `stages_of` returns them.
@@ -49,6 +57,8 @@ STAGES = {
     **dict.fromkeys([f"resnet{depth}" for depth in (18, 34, 50, 101)], resnet.stages),
     "vgg16": vgg.stages,
     **dict.fromkeys(["vit_s16", "vit_b16"], vit.stages),
+    "text_transformer": text_stages,
+    "lstm": lstm_stages,
 }
 
 # What the config sets for all modules alike, or the task.
@@ -63,7 +73,7 @@ _NAMES = {
     "resampling": CUBICS,
 }
 _COUNTS = ("hidden", "channels", "blocks", "width", "groups", "heads", "patch", "pooled")
-_COUNTS += ("picture_size",)
+_COUNTS += ("picture_size", "vocabulary_size", "units")
 
 
 def make_network(
@@ -176,6 +186,8 @@ def _checked(key: str, name: str, value: Any) -> Any:
         check_number(key, value, below=1.0)
     elif name in _COUNTS:
         check_count(key, value)
+    elif name == "bidirectional" and not isinstance(value, bool):
+        raise ValueError(f"{key} is {value!r}; it must be True or False")
     elif name == "layer_norm_epsilon":
         check_number(key, value)
     return value

@@ -3,7 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from common.models.input_statistics import standardize
 from common.models.mode import Dropout, Mode, computation_type, name_layer, run_stage
@@ -31,12 +31,15 @@ class Attention(nn.Module):
 
     @nn.compact
     def __call__(
-        self, tokens: Float[Array, "batch token width"]
+        self,
+        tokens: Float[Array, "batch token width"],
+        mask: Bool[Array, "batch token"] | None = None,
     ) -> Float[Array, "batch token width"]:
         """Mixes the tokens.
 
         Args:
             tokens: Normalised tokens.
+            mask: Which tokens are asked, at least one; None for all.
 
         Returns:
             What is added to them.
@@ -55,6 +58,8 @@ class Attention(nn.Module):
         scale = (width // self.heads) ** -0.5
         logits = jnp.einsum("bqhd,bkhd->bhqk", query * scale, key)
         single = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+        if mask is not None:
+            single = jnp.where(mask[:, None, None], single, jnp.finfo(single.dtype).min)
         shares = jax.nn.softmax(single).astype(value.dtype)
         mixed = jnp.einsum("bhqk,bkhd->bqhd", shares, value)
         return dense("output", mixed.reshape(tokens.shape))
@@ -81,22 +86,27 @@ class ViTBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, tokens: Float[Array, "batch token width"], *, mode: Mode
+        self,
+        tokens: Float[Array, "batch token width"],
+        *,
+        mode: Mode,
+        mask: Bool[Array, "batch token"] | None = None,
     ) -> Float[Array, "batch token width"]:
         """Applies the block.
 
         Args:
-            tokens: The tokens of each picture.
+            tokens: The tokens of each picture, or of each text.
             mode: Which parts behave as in training.
+            mask: Which tokens others attend to; None for all.
 
         Returns:
             Tokens of the same shape.
         """
         dtype = computation_type(self.dtype)
-        value = _layer_norm(self.layer_norm_epsilon, self.dtype, "normalization_0")(tokens)
-        value = Attention(self.heads, self.dtype, name="attention")(value)
+        value = layer_norm(self.layer_norm_epsilon, self.dtype, "normalization_0")(tokens)
+        value = Attention(self.heads, self.dtype, name="attention")(value, mask)
         tokens = tokens + Dropout(self.dropout, name="dropout_0")(value, mode=mode)
-        value = _layer_norm(self.layer_norm_epsilon, self.dtype, "normalization_1")(tokens)
+        value = layer_norm(self.layer_norm_epsilon, self.dtype, "normalization_1")(tokens)
         value = nn.Dense(self.hidden, dtype=dtype, kernel_init=KERNEL_INIT, name="dense_0")(value)
         value = jax.nn.gelu(value, approximate=GELUS[self.gelu])
         value = Dropout(self.dropout, name="dropout_1")(value, mode=mode)
@@ -106,7 +116,17 @@ class ViTBlock(nn.Module):
         return tokens + Dropout(self.dropout, name="dropout_2")(value, mode=mode)
 
 
-def _layer_norm(epsilon: float, dtype: str, name: str) -> nn.LayerNorm:
+def layer_norm(epsilon: float, dtype: str, name: str) -> nn.LayerNorm:
+    """Makes a layer normalisation as PyTorch computes it.
+
+    Args:
+        epsilon: Added to variances.
+        dtype: A name of `mode.DTYPES`.
+        name: Of the layer.
+
+    Returns:
+        The layer.
+    """
     return nn.LayerNorm(
         epsilon,
         dtype=computation_type(dtype),
@@ -238,7 +258,7 @@ class ViTB16(nn.Module):
             value = run_stage(self, block, value, remat=self.remat)
             value = name_layer(self, f"stage_{index + 1}", value)
         value = value[:, 0] if self.features == "class_token" else jnp.mean(value[:, 1:], 1)
-        return _layer_norm(self.layer_norm_epsilon, self.dtype, "normalization")(value)
+        return layer_norm(self.layer_norm_epsilon, self.dtype, "normalization")(value)
 
 
 class ViTS16(ViTB16):

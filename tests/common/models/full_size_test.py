@@ -9,7 +9,13 @@ import pytest
 from flax import traverse_util
 
 from common.models.mode import EVALUATION
-from common.models.network import FEATURE_EXTRACTORS, STAGES, make_extractor, stages_of
+from common.models.network import (
+    FEATURE_EXTRACTORS,
+    OF_TEXT,
+    STAGES,
+    make_extractor,
+    stages_of,
+)
 
 # Published numbers of parameters, with a head for ImageNet's 1,000 classes (torchvision's and
 # timm's documentation) or CIFAR's 10 (.27, .46, .66 and .85 million; to the last parameter as the
@@ -31,12 +37,14 @@ STAGE_COUNTS = {"mlp": 1, "lenet": 2, "cnn": 3, "svhn_net": 3}
 STAGE_COUNTS |= {f"cifar_resnet{depth}": 4 for depth in (20, 32, 44, 56)}
 STAGE_COUNTS |= {f"resnet{depth}": 5 for depth in (18, 34, 50, 101)}
 STAGE_COUNTS |= {"vgg16": 7, "vit_s16": 13, "vit_b16": 13}
+STAGE_COUNTS |= {"text_transformer": 5, "lstm": 3}
 
 
 def shapes_of(name, options, normalization):
     """Returns the shapes of features and sown layers, and of the parameters by path."""
     module = make_extractor(name, options, normalization=normalization)
-    images = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+    shape = (1, 32) if name in OF_TEXT else (1, 32, 32, 3)
+    images = jax.ShapeDtypeStruct(shape, jnp.float32)
     features, variables = jax.eval_shape(
         lambda images: module.init_with_output(jax.random.key(0), images, mode=EVALUATION), images
     )
@@ -91,6 +99,8 @@ def test_parameters_are_as_many_as_published_and_each_in_one_stage(name):
         ("vgg16", {"blocks": (1, 1, 1), "hidden": (8,)}, "none", 4),
         ("vit_s16", {"blocks": 12, "width": 12}, "none", 13),
         ("vit_b16", {"blocks": 1, "width": 12}, "none", 2),
+        ("text_transformer", {"blocks": 11, "width": 8}, "none", 12),
+        ("lstm", {"units": (4,) * 11, "bidirectional": False, "hidden": (4, 4)}, "batch", 14),
     ],
 )
 def test_options_change_the_stages_with_the_parameters(name, options, normalization, count):

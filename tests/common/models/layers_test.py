@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from common.models.network import make_network
+from common.models.network import OF_TEXT, make_network
 from common.models.normalization import initialize, predict
 from configs import base
 
@@ -16,6 +16,8 @@ OPTIONS = {
     "cifar_resnet20": {"blocks": 1, "channels": (4, 4)},
     "resnet18": {"blocks": (1, 1), "width": 4},
     "vgg16": {"blocks": (1,), "width": 4, "hidden": (8,), "pooled": 2},
+    "text_transformer": {"blocks": 1, "width": 8, "heads": 2, "hidden": 8, "vocabulary_size": 9},
+    "lstm": {"width": 4, "units": (4,), "hidden": (8,), "vocabulary_size": 9},
     "vit_s16": {"blocks": 1, "width": 8, "heads": 2, "hidden": 8, "patch": 4, "picture_size": 8},
 }
 # One of each way to name a layer.
@@ -31,7 +33,9 @@ def test_the_channels_of_every_layer_can_be_switched_off(name):
     config.model.name, config.model.normalization = name, "none"
     config.model.options = OPTIONS[name]
     network = make_network(config.to_dict()["model"], 3)
-    images = jnp.asarray(np.random.default_rng(0).random((2, 8, 8, 1)), jnp.float32)
+    draw = np.random.default_rng(0)
+    images = draw.integers(0, 9, (2, 6)) if name in OF_TEXT else draw.random((2, 8, 8, 1))
+    images = jnp.asarray(images, jnp.float32)
 
     @jax.jit
     def run():

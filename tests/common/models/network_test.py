@@ -7,11 +7,13 @@ import pytest
 from common.models.cifar_resnet import CifarResNet20
 from common.models.cnn import CNN
 from common.models.lenet import LeNet
+from common.models.lstm import LSTM
 from common.models.mlp import MLP, TaskHead
-from common.models.network import make_network
+from common.models.network import OF_TEXT, make_network
 from common.models.normalization import LAYER_OF_POLICY, forward, initialize
 from common.models.resnet import ResNet18
 from common.models.svhn_net import SVHNNet
+from common.models.text_transformer import TextTransformer
 from common.models.vgg import VGG16
 from common.models.vit import ViTS16
 
@@ -54,10 +56,12 @@ SMALL = {
     "resnet18": (ResNet18, {"blocks": (1,), "groups": 8}),
     "vgg16": (VGG16, {"blocks": (1,), "hidden": (8,)}),
     "vit_s16": (ViTS16, {"blocks": 1}),
+    "text_transformer": (TextTransformer, {"blocks": 1}),
+    "lstm": (LSTM, {"units": (8,)}),
 }
 QUICK = ("mlp", "lenet", "cnn", "svhn_net")
 ALSO = [("cifar_resnet20", "separate"), ("resnet18", "group"), ("vgg16", "none")]
-ALSO += [("vit_s16", "per_domain")]
+ALSO += [("vit_s16", "per_domain"), ("text_transformer", "joint"), ("lstm", "separate")]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +80,8 @@ def test_every_model_runs_under_every_policy(name, policy):
     module, options = SMALL[name]
     network = make_network(make_config(name=name, normalization=policy, options=options), 4)
     assert network.feature_extractor == module(normalization=LAYER_OF_POLICY[policy], **options)
-    images = {domain: jnp.zeros((2, 16, 16, 1)) for domain in ("source", "target")}
+    shape = (2, 9) if name in OF_TEXT else (2, 16, 16, 1)
+    images = {domain: jnp.zeros(shape) for domain in ("source", "target")}
 
     def run():
         key = jax.random.key(0)
@@ -87,7 +92,7 @@ def test_every_model_runs_under_every_policy(name, policy):
     before, (outputs, after) = jax.eval_shape(run)
     assert before == after
     # A transformer keeps its own layers, which have no statistics.
-    has_statistics = LAYER_OF_POLICY[policy] == "batch" and name != "vit_s16"
+    has_statistics = LAYER_OF_POLICY[policy] == "batch" and "vit_s16" != name != "text_transformer"
     assert bool(jax.tree.leaves(before)) == has_statistics
     assert {domain: each.logits.shape for domain, each in outputs.items()} == {
         "source": (2, 4),
@@ -125,7 +130,8 @@ def test_a_number_for_each_place_of_dropout_reaches_the_network():
             {"name": "lenet5"},
             "config.model.name is 'lenet5'; did you mean 'lenet'? "
             "legal are mlp, lenet, cnn, svhn_net, cifar_resnet20, cifar_resnet32, cifar_resnet44, "
-            "cifar_resnet56, resnet18, resnet34, resnet50, resnet101, vgg16, vit_s16, vit_b16",
+            "cifar_resnet56, resnet18, resnet34, resnet50, resnet101, vgg16, vit_s16, vit_b16, "
+            "text_transformer, lstm",
         ),
         (
             {"normalization": "per-domain"},
