@@ -13,6 +13,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from common.experiment import command_line, data_command
+from common.experiment.executors import flag
 from common.experiment.weights import conversion
 from common.legal import check_name
 
@@ -21,6 +22,8 @@ USAGE = """usage: python launch.py          train and compare the rows of the em
        python launch.py train  --config=FILE[:ARGUMENT] [--config.KEY=VALUE] [--workdir=FOLDER]
        python launch.py sweep  --config=FILE [--config.KEY=VALUE] [--workdir=FOLDER]
                                [--cross_validation=FOLDS]
+                               [--executor=in_process|local|slurm|print] [--slots=N] [--retries=N]
+                               [--only=POPULATION]                       see docs/scaling.md
        python launch.py report FOLDER... [--output=FOLDER]
        python launch.py prepare --dataset=NAME[,NAME] [--manual_dir=FOLDER] [--data_dir=FOLDER]
        python launch.py convert FILE [--output=FILE]   weights of PyTorch to safetensors
@@ -33,6 +36,7 @@ _CROSS_VALIDATION = flags.DEFINE_integer(
     "cross_validation", 0, "Folds by which sweep chooses a setting.", lower_bound=0
 )
 _OUTPUT = flags.DEFINE_string("output", None, "The report's folder, or the file to convert to.")
+flag.define()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs; config.runtime.workdir.")
 
 
@@ -79,19 +83,16 @@ def train(arguments: list[str]) -> None:
 
 
 def sweep(arguments: list[str]) -> None:
-    """Trains all runs of a config's grid and reports."""
-    from common.experiment import cross_validation, folder, outcome, sweep
+    """Trains all runs of a config's grid and reports, or does a part of it."""
+    from common.experiment import outcome, sweep_command
 
-    folds = _CROSS_VALIDATION.value
     file = config_flags.get_config_filename(flags.FLAGS["config"])
-    with outcome.refusing():
-        configs = sweep.expand(file, _CONFIG.value, _resolve)
-        folded = sweep.expand(file, _CONFIG.value, _resolve, folds) if folds else []
-    with outcome.listen() as request:
-        failures = sweep.run_sweep(folded, _make_method, request, _overrides(), print)
-        configs = cross_validation.choose(configs, folded) if folds else configs
-        failures |= sweep.run_sweep(configs, _make_method, request, _overrides(), print)
-    report([str(root) for root in dict.fromkeys(map(folder.experiment_folder, configs))])
+    words = command_line.complete(sys.argv[1:], MAIN_CONFIG)[1:]
+    folders, failures = sweep_command.run(
+        *(file, _CONFIG.value, _resolve, _make_method, words, _CROSS_VALIDATION.value)
+    )
+    if folders:
+        report(folders)
     if failures:
         raise outcome.RunFailed("; ".join(f"{name}: {why}" for name, why in failures.items()))
 

@@ -24,7 +24,11 @@ from common.experiment.outcome import (
 from common.legal import check_keys, suggest
 
 # What a user may write; absl has more, which are about its own logging.
-FLAGS = ("config", "workdir", "output", "dataset", "manual_dir", "data_dir", "help")
+OF_SWEEP = ("cross_validation", "executor", "only", "slots", "retries")
+OF_SWEEP += ("partition", "account", "time_limit", "slurm")
+OF_SEARCH = ("search", "trials", "seeds", "score", "selection", "storage")
+FLAGS = ("config", "workdir", "output", "dataset", "manual_dir", "data_dir")
+FLAGS += (*OF_SWEEP, *OF_SEARCH, "help")
 
 # Flags that would be ignored by the other verbs.
 VERBS_OF = {
@@ -32,6 +36,8 @@ VERBS_OF = {
     "dataset": ("prepare",),
     "manual_dir": ("prepare",),
     "data_dir": ("prepare", "list"),
+    **{flag: ("sweep",) for flag in OF_SWEEP},
+    **{flag: ("search",) for flag in OF_SEARCH},
 }
 
 # What the text of a flag must be, by the type of the config's value.
@@ -69,9 +75,7 @@ def parse(argv: Sequence[str], verbs: Sequence[str], config: str, usage: str) ->
     if {"--help", "-h", "-help", "help"} & set(words):
         print(usage)
         sys.exit(0)
-    if not words or words[0].startswith("-"):
-        words = ["sweep", *([] if _values_of("config", words) else [f"--config={config}"]), *words]
-    verb, *rest = words
+    verb, *rest = complete(words, config)
     if verb not in verbs:
         refuse(f"{verb!r} is no verb; {suggest(verb, verbs)}")
     try:
@@ -87,6 +91,21 @@ def parse(argv: Sequence[str], verbs: Sequence[str], config: str, usage: str) ->
     except (ValueError, flags.Error) as error:
         refuse(" ".join(str(error).split()))
     return [verb, *positional]
+
+
+def complete(words: Sequence[str], config: str) -> list[str]:
+    """Writes out a command line without a verb.
+
+    Args:
+        words: What stands behind the program.
+        config: The config file of a command line without a verb, which sweeps.
+
+    Returns:
+        The verb and what stands behind it.
+    """
+    if words and not words[0].startswith("-"):
+        return list(words)
+    return ["sweep", *([] if _values_of("config", words) else [f"--config={config}"]), *words]
 
 
 def _refuse_flag(flag: str, verb: str) -> str:
