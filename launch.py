@@ -14,6 +14,7 @@ from ml_collections import config_flags
 
 from common.experiment import command_line, data_command
 from common.experiment.executors import flag
+from common.experiment.search import flag as search_flag
 from common.experiment.weights import conversion
 from common.legal import check_name
 
@@ -24,6 +25,8 @@ USAGE = """usage: python launch.py          train and compare the rows of the em
                                [--cross_validation=FOLDS]
                                [--executor=in_process|local|slurm|print] [--slots=N] [--retries=N]
                                [--only=POPULATION]                       see docs/scaling.md
+       python launch.py search --config=FILE [--search=KEY=LOW:HIGH[:log],...] [--trials=N]
+                               [--seeds=N] [--score=NAME] [--selection=RULE] [--storage=FILE|URL]
        python launch.py report FOLDER... [--output=FOLDER]
        python launch.py prepare --dataset=NAME[,NAME] [--manual_dir=FOLDER] [--data_dir=FOLDER]
        python launch.py convert FILE [--output=FILE]   weights of PyTorch to safetensors
@@ -37,6 +40,7 @@ _CROSS_VALIDATION = flags.DEFINE_integer(
 )
 _OUTPUT = flags.DEFINE_string("output", None, "The report's folder, or the file to convert to.")
 flag.define()
+search_flag.define()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs; config.runtime.workdir.")
 
 
@@ -49,12 +53,13 @@ def _make_method(config, num_classes):
     return makers[config["package"]](config, num_classes)
 
 
-def _resolve(config) -> list[dict[str, Any]]:
-    """Applies what the command line changes; resolves the config, its parent's before it."""
+def _resolve(config, kept: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """Applies what the command line changes but `kept`; resolves it, its parent's before it."""
     from common.experiment import family, folder
     from configs import base, catalogue
 
     changes = dict(config_flags.get_override_values(flags.FLAGS["config"]))
+    changes = {key: value for key, value in changes.items() if key not in kept}
     folder.change(config, changes | ({"runtime.workdir": _WORKDIR.value} if _WORKDIR.value else {}))
     return family.resolve_family(config, changes, base.get_config(), catalogue)
 
@@ -97,6 +102,18 @@ def sweep(arguments: list[str]) -> None:
         raise outcome.RunFailed("; ".join(f"{name}: {why}" for name, why in failures.items()))
 
 
+def search(arguments: list[str]) -> None:
+    """Looks for the values of a config that a label-free score finds best."""
+    from functools import partial
+
+    from common.experiment.search import command
+
+    file = config_flags.get_config_filename(flags.FLAGS["config"])
+    changes = dict(config_flags.get_override_values(flags.FLAGS["config"]))
+    resolve = partial(_resolve, kept=("seed",))
+    command.run(file, _CONFIG.value, changes, resolve, _make_method, sys.argv[2:])
+
+
 def report(arguments: list[str]) -> None:
     """Writes and prints the comparison of the runs in some folders."""
     from common.experiment import outcome, report
@@ -127,7 +144,7 @@ def list_names(arguments: list[str]) -> None:
         print(*data_command.list_names(names, arguments, PAPERS), sep="\n")
 
 
-VERBS = {"train": train, "sweep": sweep, "report": report}
+VERBS = {"train": train, "sweep": sweep, "search": search, "report": report}
 VERBS |= {"prepare": data_command.prepare, "convert": conversion.convert, "list": list_names}
 
 
@@ -135,7 +152,7 @@ def main(argv: list[str]) -> None:
     """Runs a verb."""
     logging.set_verbosity(logging.WARNING)
     verb, *arguments = argv
-    if verb in ("train", "sweep"):
+    if verb in ("train", "sweep", "search"):
         if arguments:
             command_line.refuse(f"{verb} takes flags alone; {arguments[0]!r} is none")
         if _CONFIG.value is None:

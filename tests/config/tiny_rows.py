@@ -1,4 +1,4 @@
-"""Six runs of the miniature in three programs, one of which starts from the runs of another."""
+"""Six runs of a perceptron in three programs, one of which starts from the runs of another."""
 
 from tests.config import tiny_digits
 
@@ -8,7 +8,11 @@ ROWS = ("source_only", "dann", "fine_tune")
 def get_config(argument=""):
     config = tiny_digits.get_config(argument)
     config.experiment = "rows"
-    config.num_steps = 40
+    config.num_steps = 20
+    config.model.name = "mlp"
+    config.model.options = {"hidden": (16,)}
+    config.data.augment = {}
+    config.runtime.tensorboard = False
     return config
 
 
