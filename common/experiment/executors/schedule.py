@@ -119,7 +119,8 @@ def run_tasks(
             raise Stopped(f"{request.received}: run the same command to go on")
         if not stopping:
             started = _pick(waiting, backend.slots, running, look, status)
-            for (slot, task), handle in zip(started, backend.start(started), strict=True):
+            handles = backend.start(started) if started else []
+            for (slot, task), handle in zip(started, handles, strict=True):
                 running[slot] = task, handle
                 attempts[task.name] += 1
                 status[task.name] = Status(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -112,7 +113,7 @@ def run_trials(
     Raises:
         Stopped: A signal came; the trial is gone on with by the same command.
     """
-    own = str(search.place.resolve())
+    own = folder_mark(search.place)
     while True:
         if request:
             raise Stopped(f"{request.received}: run the same command to go on")
@@ -132,6 +133,27 @@ def run_trials(
                 raise
             # Another process was quicker to take over this one.
             say(f"trial {trial.number}: {error}")
+
+
+def folder_mark(place: Path) -> str:
+    """Marks a folder, so that processes know that they share it.
+
+    Its path would not do: folders of different machines may have the same.
+
+    Args:
+        place: The folder.
+
+    Returns:
+        What every process that sees this folder reads.
+
+    Raises:
+        RunFailed: The file system refuses the mark.
+    """
+    path = place / ".mark"
+    with lock.hold([place], ".mark.lock", wait=True), writing(path):
+        if not path.is_file():
+            path.write_text(uuid.uuid4().hex)
+        return path.read_text()
 
 
 def _ask(study: Any, search: Search) -> Any:

@@ -12,9 +12,8 @@ from rich.console import Console
 from common.experiment import folder, lock, only, sweep
 from common.experiment.executors import flag, local, table, task
 from common.experiment.executors.schedule import Status
-from common.experiment.outcome import HandedOver, RunFailed, Stopped, StopRequest, UsageError
+from common.experiment.outcome import HandedOver, Stopped, StopRequest, UsageError
 from configs import base, catalogue
-from tests.config import tiny_rows
 from tests.tiny_run import make_method, tiny, tiny_family
 
 ROOT = Path(__file__).parents[4]
@@ -49,7 +48,10 @@ def test_slots_take_turns_on_accelerators_and_share_their_memory():
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"executor": "lcoal"}, "--executor is 'lcoal'; did you mean 'local'? legal are in_process"),
+        (
+            {"executor": "lcoal"},
+            "--executor is 'lcoal'; did you mean 'local'? legal are in_process",
+        ),
         ({"executor": "print", "slots": 2}, "--slots is of --executor=local and --executor=slurm"),
         ({"partition": "gpu"}, "--partition is of --executor=slurm, not of --executor=local"),
         ({"only": "x"}, "--only trains one population in this process; leave out --executor=local"),
@@ -80,7 +82,8 @@ def children(tmp_path, monkeypatch, code, look, retries=1, request=None):
     monkeypatch.setattr(local, "look", look)
     said = []
     settings = task.Settings(
-        request or StopRequest(), said.append, command, dict(os.environ), None, retries
+        StopRequest() if request is None else request,
+        *(said.append, command, dict(os.environ), None, retries),
     )
     return config, local.run_locally([[config]], lambda own: {}, settings), said
 
@@ -209,9 +212,7 @@ def test_sweep_in_processes_goes_on_where_a_printed_command_line_left_off(
     runs, request, said = grid(tmp_path), StopRequest(), []
 
     def swept(executor, **given):
-        execute = flag.make_execute(
-            values(executor=executor, **given), words, request, said.append
-        )
+        execute = flag.make_execute(values(executor=executor, **given), words, request, said.append)
         return sweep.run_sweep(runs, make_method, request, [], said.append, execute)
 
     with pytest.raises(HandedOver, match="2 command lines"):
@@ -245,8 +246,3 @@ def test_failed_runs_are_told_with_their_own_reason(tmp_path):
         runs, make_method, StopRequest(), [], lambda text: None, lambda *_: {}
     )
     assert set(failures.values()) == {"lost"} and len(failures) == len(runs)
-
-
-def test_search_and_sweep_of_the_example_name_known_rows():
-    assert set(tiny_rows.ROWS) <= set(catalogue.ROWS)
-    assert RunFailed is not UsageError

@@ -17,7 +17,7 @@ class World:
         self.tasks = [Task(name, name, [], (), Path()) for name in codes]
         self.busy, self.over = set(busy), set()
         self.request, self.started, self.stopped, self.most = StopRequest(), [], [], 0
-        self.running, self.shown, self.pauses = {}, [], 0
+        self.running, self.looks, self.shown, self.pauses = {}, {}, [], 0
         stop = self.stop if can_stop else None
         self.backend = Backend(slots, self.start, self.poll, stop, "slot {}".format)
 
@@ -25,9 +25,8 @@ class World:
         for slot, task in pairs:
             assert slot not in self.running.values()
             self.started.append(task.name)
-            self.running[task.name] = slot
+            self.running[task.name], self.looks[task.name] = slot, 2
         self.most = max(self.most, len(self.running))
-        self.looks = dict.fromkeys(self.running, 2)
         return [task.name for _, task in pairs]
 
     def poll(self, name):
