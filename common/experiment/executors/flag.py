@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from absl import flags
@@ -176,4 +175,5 @@ def make_execute(
         retries=1 if values["retries"] is None else values["retries"],
         cluster=parse_cluster(values),
     )
-    return partial(EXECUTORS[name], settings=settings)
+    execute = EXECUTORS[name]
+    return lambda populations, train: execute(populations, train, settings)

@@ -105,6 +105,7 @@ def run_on_cluster(
     if not populations:
         return {}
     import submitit
+    from submitit.core.utils import FailedJobError
 
     tasks = make_tasks(populations, settings.command)
     make_logs(tasks)
@@ -130,7 +131,7 @@ def run_on_cluster(
                     executor.submit(SlurmJob(task.command, str(task.log.absolute())))
                     for task in fresh
                 ]
-        except submitit.core.utils.FailedJobError as error:
+        except FailedJobError as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise RunFailed(f"sbatch refused the jobs: {' '.join(lines[-2:])}") from error
         found |= {task.name: job for task, job in zip(fresh, jobs, strict=True)}

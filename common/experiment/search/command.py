@@ -48,7 +48,7 @@ def run(
         base = resolve(config.copy_and_resolve_references())[-1]
         objective.check_objective(score, rule, base)
         for values in _ends(ranges):
-            for run in make_runs(values):
+            for run in _make_runs(config, resolve, 1, values):
                 check_population([run], make_method)
     content = [folder.identity(base), sorted(_plain(ranges).items()), score, rule, given["seeds"]]
     name = study.name_of(str(base["method"]), content)

@@ -125,12 +125,12 @@ def _make_range(key: str, value: Any, default: Any) -> Range:
         if len(value) < 2 or not all(isinstance(own, kinds) for own in value):
             raise ValueError(f"the range of {key} is {value!r}; a list holds two values or more")
         return Range(choices=tuple(value))
-    words = value if isinstance(value, tuple) else ()
+    words: tuple[Any, ...] = value if isinstance(value, tuple) else ()
     is_log = words[2:] == ("log",)
     legal = 'it must be (low, high), (low, high, "log") or a list of values'
     if len(words) != 2 + is_log or not all(_is_number(own) for own in words[:2]):
         raise ValueError(f"the range of {key} is {value!r}; {legal}")
-    low, high = words[:2]
+    low, high = words[0], words[1]
     if not low < high or (is_log and low <= 0):
         above = "0 < low < high" if is_log else "low < high"
         raise ValueError(f"the range of {key} is {value!r}; it must have {above}")
