@@ -125,15 +125,17 @@ def run_on_cluster(
             if job and not job.done(force_check=True) and job.state != "UNKNOWN":
                 found[task.name] = job
         fresh = [task for _, task in pairs if task.name not in found]
+        jobs: list[Any] = []
         try:
-            with executor.batch():
-                jobs = [
-                    executor.submit(SlurmJob(task.command, str(task.log.absolute())))
-                    for task in fresh
-                ]
+            if fresh:
+                with executor.batch():
+                    jobs = [
+                        executor.submit(SlurmJob(task.command, str(task.log.absolute())))
+                        for task in fresh
+                    ]
         except FailedJobError as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            raise RunFailed(f"sbatch refused the jobs: {' '.join(lines[-2:])}") from error
+            raise RunFailed(f"sbatch refused the jobs: {' '.join(lines[-1:])}") from error
         found |= {task.name: job for task, job in zip(fresh, jobs, strict=True)}
         jobs_of = {name: job.job_id for name, job in found.items()}
         folder.write_json(place / "jobs.json", _read_jobs(place / "jobs.json") | jobs_of)
