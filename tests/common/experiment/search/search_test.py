@@ -161,11 +161,15 @@ def test_search_trains_populations_and_writes_the_best(tmp_path, monkeypatch, ca
     given = {"search": None, "trials": 2, "seeds": 2, "score": "information_maximization"}
     given |= {"selection": "last", "storage": None}
     monkeypatch.setattr(command.flag, "read", lambda: given)
+    checked = []
+    keep = lambda runs, make_method: checked.append(runs[0]["optimizer"]["learning_rate"])  # noqa: E731
+    monkeypatch.setattr(command, "check_population", keep)
 
     def resolve(own):
         return family.resolve_family(own, {}, base.get_config(), catalogue)
 
     command.run(f"{FILE}:method=source_only", config, {}, resolve, make_method, [])
+    assert checked == [1e-4, 1e-2]
     (path,) = tmp_path.glob("rows/search/source_only-*/search.json")
     about = json.loads(path.read_text())
     values = [trial["value"] for trial in about["trials"]]
