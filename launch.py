@@ -13,23 +13,12 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from common.experiment import command_line, data_command, rank_command
+from common.experiment.executors import flag
+from common.experiment.search import flag as search_flag
 from common.experiment.weights import conversion
 from common.legal import check_name
 
 MAIN_CONFIG = str(Path(__file__).parent / "configs" / "digits.py")
-USAGE = """usage: python launch.py          train and compare the rows of the embedded benchmark
-       python launch.py train  --config=FILE[:ARGUMENT] [--config.KEY=VALUE] [--workdir=FOLDER]
-       python launch.py sweep  --config=FILE [--config.KEY=VALUE] [--workdir=FOLDER]
-                               [--cross_validation=FOLDS]
-       python launch.py report FOLDER... [--output=FOLDER]
-       python launch.py report --compare FOLDER FOLDER [--output=FOLDER]   seed by seed
-       python launch.py prepare --dataset=NAME[,NAME] [--manual_dir=FOLDER] [--data_dir=FOLDER]
-       python launch.py convert FILE [--output=FILE]   weights of PyTorch to safetensors
-       python launch.py rank   --run=FOLDER... [--weights=[NETWORK=]FILE... --config=FILE]
-                               [--layout=NAME] [--fine_tuned=FOLDER...]   which start suits a target
-       python launch.py list   [methods|datasets|models|scores] [--data_dir=FOLDER]
-exit codes: 0 done; 1 a run failed; 2 wrong usage or config; 75 stopped by a signal, saved: run the
-same command again to go on"""
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "File with get_config(argument).")
 _COMPARE = flags.DEFINE_boolean("compare", False, "Whether report compares two folders of runs.")
@@ -37,6 +26,8 @@ _CROSS_VALIDATION = flags.DEFINE_integer(
     "cross_validation", 0, "Folds by which sweep chooses a setting.", lower_bound=0
 )
 _OUTPUT = flags.DEFINE_string("output", None, "The report's folder, or the file to convert to.")
+flag.define()
+search_flag.define()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs; config.runtime.workdir.")
 
 
@@ -49,12 +40,13 @@ def _make_method(config, num_classes):
     return makers[config["package"]](config, num_classes)
 
 
-def _resolve(config) -> list[dict[str, Any]]:
-    """Applies what the command line changes; resolves the config, its parent's before it."""
+def _resolve(config, kept: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """Applies what the command line changes but `kept`; resolves it, its parent's before it."""
     from common.experiment import family, folder
     from configs import base, catalogue
 
     changes = dict(config_flags.get_override_values(flags.FLAGS["config"]))
+    changes = {key: value for key, value in changes.items() if key not in kept}
     folder.change(config, changes | ({"runtime.workdir": _WORKDIR.value} if _WORKDIR.value else {}))
     return family.resolve_family(config, changes, base.get_config(), catalogue)
 
@@ -83,44 +75,37 @@ def train(arguments: list[str]) -> None:
 
 
 def sweep(arguments: list[str]) -> None:
-    """Trains all runs of a config's grid and reports."""
-    from common.experiment import cross_validation, folder, outcome, sweep
-    from common.training import process
+    """Trains all runs of a config's grid and reports, or does a part of it."""
+    from common.experiment import outcome, sweep_command
 
-    folds = _CROSS_VALIDATION.value
     file = config_flags.get_config_filename(flags.FLAGS["config"])
-    with outcome.refusing():
-        configs = sweep.expand(file, _CONFIG.value, _resolve)
-        folded = sweep.expand(file, _CONFIG.value, _resolve, folds) if folds else []
-    with outcome.listen() as request:
-        say = print if process.is_first() else lambda sentence: None
-        failures = sweep.run_sweep(folded, _make_method, request, _overrides(), say)
-        configs = cross_validation.choose(configs, folded) if folds else configs
-        failures |= sweep.run_sweep(configs, _make_method, request, _overrides(), say)
-    if process.is_first():
-        report([str(root) for root in dict.fromkeys(map(folder.experiment_folder, configs))])
+    words = command_line.complete(sys.argv[1:], MAIN_CONFIG)[1:]
+    folders, failures = sweep_command.run(
+        *(file, _CONFIG.value, _resolve, _make_method, words, _CROSS_VALIDATION.value)
+    )
+    if folders:
+        report(folders)
     if failures:
         raise outcome.RunFailed("; ".join(f"{name}: {why}" for name, why in failures.items()))
 
 
+def search(arguments: list[str]) -> None:
+    """Looks for the values of a config that a label-free score finds best."""
+    from functools import partial
+
+    from common.experiment.search import command
+
+    file = config_flags.get_config_filename(flags.FLAGS["config"])
+    changes = dict(config_flags.get_override_values(flags.FLAGS["config"]))
+    resolve = partial(_resolve, kept=("seed",))
+    command.run(file, _CONFIG.value, changes, resolve, _make_method, sys.argv[2:])
+
+
 def report(arguments: list[str]) -> None:
     """Writes and prints the comparison of the runs in some folders, or of two folders."""
-    from common.experiment import compare, outcome, report
+    from common.experiment import report_command
 
-    missing = " ".join(name for name in arguments if not Path(name).is_dir())
-    if missing or not arguments:
-        raise outcome.UsageError(
-            f"report needs folders such as runs/digits, not {missing or 'none'}"
-        )
-    with outcome.refusing():
-        output, folders = Path(_OUTPUT.value) if _OUTPUT.value else None, list(map(Path, arguments))
-        if _COMPARE.value:
-            compared = compare.write_compared(folders, output)
-            print(f"{compared.text}\ncomparison: {compared.path}")
-            return
-        written = report.write_report(folders, output)
-    print(report.format_table(written.summary, grey=sys.stdout.isatty()))
-    print(f"report: {written.path}")
+    report_command.run(arguments, _OUTPUT.value, compares=_COMPARE.value)
 
 
 def list_names(arguments: list[str]) -> None:
@@ -142,7 +127,7 @@ def rank(arguments: list[str]) -> None:
     rank_command.rank(arguments, _CONFIG.value, _resolve, _make_method)
 
 
-VERBS = {"train": train, "sweep": sweep, "report": report}
+VERBS = {"train": train, "sweep": sweep, "search": search, "report": report}
 VERBS |= {"prepare": data_command.prepare, "convert": conversion.convert, "list": list_names}
 VERBS |= {"rank": rank}
 
@@ -151,7 +136,7 @@ def main(argv: list[str]) -> None:
     """Runs a verb."""
     logging.set_verbosity(logging.WARNING)
     verb, *arguments = argv
-    if verb in ("train", "sweep"):
+    if verb in ("train", "sweep", "search"):
         if arguments:
             command_line.refuse(f"{verb} takes flags alone; {arguments[0]!r} is none")
         if _CONFIG.value is None:
@@ -168,7 +153,7 @@ def main(argv: list[str]) -> None:
 
 
 def _parse(argv: list[str]) -> list[str]:
-    return command_line.parse(argv, tuple(VERBS), MAIN_CONFIG, USAGE)
+    return command_line.parse(argv, tuple(VERBS), MAIN_CONFIG)
 
 
 if __name__ == "__main__":

@@ -89,5 +89,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("real_data") and not os.environ.get("ADAPTAX_DATA"):
             item.add_marker(pytest.mark.skip(reason="ADAPTAX_DATA names no data folder"))
-        if item.get_closest_marker("matrix") and "matrix" not in config.option.markexpr:
-            item.add_marker(pytest.mark.skip(reason="runs only with -m matrix"))
+        for name in ("matrix", "slurm"):
+            if item.get_closest_marker(name) and name not in config.option.markexpr:
+                item.add_marker(pytest.mark.skip(reason=f"runs only with -m {name}"))

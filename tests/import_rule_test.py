@@ -41,8 +41,8 @@ MODEL_FILES = ("common/models/", "dann/discriminator.py")
 
 # They take long to import or are missing on some machines.
 HEAVY = (
-    *("clu", "grain", "huggingface_hub", "matplotlib", "sklearn", "tensorboardX"),
-    *("tensorflow_datasets", "torch"),
+    *("clu", "grain", "huggingface_hub", "matplotlib", "optuna", "rich", "sklearn", "submitit"),
+    *("tensorboardX", "tensorflow_datasets", "torch"),
 )
 # A TFDS builder is a subclass of one of its classes, and TFDS alone imports its file.
 BUILDERS = ("common/data/builders/",)

@@ -34,7 +34,7 @@ def silent(text):
 def refusal(capsys, *words):
     """Returns the sentence with which a command line is refused."""
     with pytest.raises(SystemExit) as ended:
-        command_line.parse(["launch.py", *words], VERBS, TINY, "usage")
+        command_line.parse(["launch.py", *words], VERBS, TINY)
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     return line.removeprefix("launch.py: ")

@@ -24,10 +24,31 @@ from common.experiment.outcome import (
 from common.legal import check_keys, suggest
 
 # What a user may write; absl has more, which are about its own logging.
-FLAGS = ("config", "workdir", "output", "compare", "dataset", "manual_dir", "data_dir")
-FLAGS += ("run", "weights", "layout", "fine_tuned", "help")
+USAGE = """usage: python launch.py          train and compare the rows of the embedded benchmark
+       python launch.py train  --config=FILE[:ARGUMENT] [--config.KEY=VALUE] [--workdir=FOLDER]
+       python launch.py sweep  --config=FILE [--config.KEY=VALUE] [--workdir=FOLDER]
+                               [--cross_validation=FOLDS]
+                               [--executor=in_process|local|slurm|print] [--slots=N] [--retries=N]
+                               [--only=POPULATION]                       see docs/scaling.md
+       python launch.py search --config=FILE [--search=KEY=LOW:HIGH[:log],...] [--trials=N]
+                               [--seeds=N] [--score=NAME] [--selection=RULE] [--storage=FILE|URL]
+       python launch.py report FOLDER... [--output=FOLDER]
+       python launch.py report --compare FOLDER FOLDER [--output=FOLDER]   seed by seed
+       python launch.py prepare --dataset=NAME[,NAME] [--manual_dir=FOLDER] [--data_dir=FOLDER]
+       python launch.py convert FILE [--output=FILE]   weights of PyTorch to safetensors
+       python launch.py rank   --run=FOLDER... [--weights=[NETWORK=]FILE... --config=FILE]
+                               [--layout=NAME] [--fine_tuned=FOLDER...]   which start suits a target
+       python launch.py list   [methods|datasets|models|scores] [--data_dir=FOLDER]
+exit codes: 0 done; 1 a run failed; 2 wrong usage or config; 75 stopped by a signal, saved: run the
+same command again to go on"""
+
 # These may stand there several times.
 MULTIPLE = ("run", "weights", "fine_tuned")
+OF_SWEEP = ("cross_validation", "executor", "only", "slots", "retries")
+OF_SWEEP += ("partition", "account", "time_limit", "slurm")
+OF_SEARCH = ("search", "trials", "seeds", "score", "selection", "storage")
+FLAGS = ("config", "workdir", "output", "compare", "dataset", "manual_dir", "data_dir")
+FLAGS += ("run", "weights", "layout", "fine_tuned", *OF_SWEEP, *OF_SEARCH, "help")
 
 # Flags that would be ignored by the other verbs.
 VERBS_OF = {
@@ -37,6 +58,8 @@ VERBS_OF = {
     "manual_dir": ("prepare",),
     "data_dir": ("prepare", "list"),
     **dict.fromkeys(("run", "weights", "layout", "fine_tuned"), ("rank",)),
+    **{flag: ("sweep",) for flag in OF_SWEEP},
+    **{flag: ("search",) for flag in OF_SEARCH},
 }
 
 # What the text of a flag must be, by the type of the config's value.
@@ -56,7 +79,7 @@ def refuse(sentence: str) -> NoReturn:
     sys.exit(WRONG_USAGE)
 
 
-def parse(argv: Sequence[str], verbs: Sequence[str], config: str, usage: str) -> list[str]:
+def parse(argv: Sequence[str], verbs: Sequence[str], config: str) -> list[str]:
     """Parses the flags of `argv`; wrong usage ends the process.
 
     absl's own parser would exit with 1, and print a traceback for a misspelt override.
@@ -65,18 +88,15 @@ def parse(argv: Sequence[str], verbs: Sequence[str], config: str, usage: str) ->
         argv: The command line.
         verbs: The legal verbs.
         config: The config file of a command line without a verb, which sweeps.
-        usage: The text of `--help`.
 
     Returns:
         The verb and its positional arguments.
     """
     program, *words = argv
     if {"--help", "-h", "-help", "help"} & set(words):
-        print(usage)
+        print(USAGE)
         sys.exit(0)
-    if not words or words[0].startswith("-"):
-        words = ["sweep", *([] if _values_of("config", words) else [f"--config={config}"]), *words]
-    verb, *rest = words
+    verb, *rest = complete(words, config)
     if verb not in verbs:
         refuse(f"{verb!r} is no verb; {suggest(verb, verbs)}")
     try:
@@ -93,6 +113,21 @@ def parse(argv: Sequence[str], verbs: Sequence[str], config: str, usage: str) ->
     except (ValueError, flags.Error) as error:
         refuse(" ".join(str(error).split()))
     return [verb, *positional]
+
+
+def complete(words: Sequence[str], config: str) -> list[str]:
+    """Writes out a command line without a verb.
+
+    Args:
+        words: What stands behind the program.
+        config: The config file of a command line without a verb, which sweeps.
+
+    Returns:
+        The verb and what stands behind it.
+    """
+    if words and not words[0].startswith("-"):
+        return list(words)
+    return ["sweep", *([] if _values_of("config", words) else [f"--config={config}"]), *words]
 
 
 def _refuse_flag(flag: str, verb: str) -> str:

@@ -156,6 +156,11 @@ def is_done(config: Mapping[str, Any]) -> bool:
     return (run_folder(config) / "result.json").is_file()
 
 
+def has_ended(config: Mapping[str, Any]) -> bool:
+    """Says whether a run is done or has failed; the same program would fail again."""
+    return is_done(config) or (run_folder(config) / "failure.json").is_file()
+
+
 def is_done_elsewhere(config: Mapping[str, Any], names: Sequence[str]) -> bool:
     """Says whether a run was finished by another population, whose result must not be lost.
 

@@ -56,6 +56,32 @@ def hold(folders: Sequence[Path], name: str = ".lock", *, wait: bool = False) ->
         yield
 
 
+def is_held(folders: Sequence[Path], name: str = ".lock") -> bool:
+    """Says whether another process holds one of some folders, which are left as they are.
+
+    Args:
+        folders: The folders.
+        name: Name of the file that locks each of them.
+
+    Returns:
+        True where one is held. Whoever asks for it at this very moment may be turned away.
+    """
+    for folder in folders:
+        try:
+            file = os.open(folder / name, os.O_RDONLY)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            continue
+        finally:
+            os.close(file)
+    return False
+
+
 @contextlib.contextmanager
 def _hold(folder: Path, name: str, wait: bool) -> Iterator[None]:
     path = folder / name

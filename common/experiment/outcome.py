@@ -42,6 +42,10 @@ class RunFailed(Exception):
     """A run cannot go on; the message is the reason, in one sentence."""
 
 
+class HandedOver(Exception):
+    """The rest is up to others, who know what to do; nothing went wrong."""
+
+
 class UsageError(Exception):
     """The command or the config asks for something that cannot be; nothing was written."""
 

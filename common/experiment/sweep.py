@@ -6,12 +6,15 @@ import inspect
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from common.experiment import config_file, folder, lock
 from common.experiment.check import MakeMethod, check_population
-from common.experiment.outcome import Stopped, StopRequest, UsageError, writing
+from common.experiment.executors.in_process import train_here
+from common.experiment.executors.task import Population, Settings, Train
+from common.experiment.outcome import StopRequest, UsageError, writing
 from common.experiment.parent import parent_folder
 from common.experiment.run import train_population
 from common.training import process
@@ -135,7 +138,7 @@ def plan(configs: Sequence[Config]) -> list[list[Config]]:
 def _plan(root: Path, wanted: Mapping[str, Config]) -> list[list[Config]]:
     """Plans the runs of one experiment, which no other process plans at the same time."""
     path = root / "sweep.json"
-    written = _read_plan(path) if path.is_file() else []
+    written = read_plan(path) if path.is_file() else []
     begun: list[list[str]] = []
     for names in written:
         known = all(name in wanted for name in names)
@@ -144,15 +147,19 @@ def _plan(root: Path, wanted: Mapping[str, Config]) -> list[list[Config]]:
             shutil.rmtree(saved, ignore_errors=True)
         elif (
             known
-            and any(not _ended(wanted[name]) for name in names)
-            and (saved.is_dir() or not any(_ended(wanted[name]) for name in names))
+            and any(not folder.has_ended(wanted[name]) for name in names)
+            and (saved.is_dir() or not any(folder.has_ended(wanted[name]) for name in names))
             and not any(folder.is_done_elsewhere(wanted[name], names) for name in names)
             and not {name for other in begun for name in other} & set(names)
         ):
             begun.append(names)
     placed = {name for names in begun for name in names}
     fresh = pack(
-        [config for name, config in wanted.items() if name not in placed and not _ended(config)]
+        [
+            config
+            for name, config in wanted.items()
+            if name not in placed and not folder.has_ended(config)
+        ]
     )
     todo = [[wanted[name] for name in names] for names in begun] + fresh
     if fresh:
@@ -161,22 +168,33 @@ def _plan(root: Path, wanted: Mapping[str, Config]) -> list[list[Config]]:
     return todo
 
 
-def _read_plan(path: Path) -> list[list[str]]:
-    """Reads the populations of a `sweep.json`."""
+def read_plan(path: Path) -> list[list[str]]:
+    """Reads the populations of a `sweep.json`.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The run ids of each population.
+
+    Raises:
+        UsageError: The file holds none.
+    """
     try:
         return [list(map(str, names)) for names in folder.read_json(path)["populations"]]
     except (KeyError, TypeError):
         raise UsageError(f"{path} holds no populations; delete it to begin anew") from None
 
 
-def _ended(config: Config) -> bool:
-    """Says whether a run is done or has failed; the same program would fail again."""
-    own = folder.run_folder(config)
-    return folder.is_done(config) or (own / "failure.json").is_file()
+def generations(configs: Sequence[Config]) -> list[list[Config]]:
+    """Parts runs by how many others of the sweep are trained before them, one after the other.
 
+    Args:
+        configs: Resolved configs.
 
-def _generations(configs: Sequence[Config]) -> list[list[Config]]:
-    """Parts runs by how many others of the sweep are trained before them, one after the other."""
+    Returns:
+        Those that start from no other, those that start from these, and so on.
+    """
     parents = {folder.run_id(config): config["init_from"].get("parent") for config in configs}
 
     def depth(name: str | None) -> int:
@@ -190,8 +208,18 @@ def _generations(configs: Sequence[Config]) -> list[list[Config]]:
     ]
 
 
-def _with_parents(configs: Sequence[Config]) -> list[Config]:
-    """Fails the runs whose parent has failed, for as long as it has; returns the others."""
+def with_parents(configs: Sequence[Config]) -> list[Config]:
+    """Fails the runs whose parent has failed, for as long as it has.
+
+    Args:
+        configs: Resolved configs.
+
+    Returns:
+        The others.
+
+    Raises:
+        RunFailed: The file system refuses a file.
+    """
     kept = []
     for config in configs:
         parent, own = parent_folder(config), folder.run_folder(config)
@@ -213,12 +241,37 @@ def _with_parents(configs: Sequence[Config]) -> list[Config]:
     return kept
 
 
+def waiting_for(configs: Sequence[Config]) -> dict[str, str]:
+    """Finds the runs whose parent is to be trained first and has not ended.
+
+    Args:
+        configs: Resolved configs.
+
+    Returns:
+        By run id, what such a run waits for.
+    """
+    found = {}
+    for config in configs:
+        parent = parent_folder(config)
+        if parent is None or not config["init_from"].get("method") or folder.has_ended(config):
+            continue
+        if not any((parent / name).is_file() for name in ("result.json", "failure.json")):
+            found[folder.run_id(config)] = f"it starts from {parent.name}, which has not finished"
+    return found
+
+
+def _anywhere(configs: Sequence[Config]) -> list[Config]:
+    """Leaves open how many devices there are, where other machines will train."""
+    return [{**own, "runtime": {**own["runtime"], "devices": 0}} for own in configs]
+
+
 def run_sweep(
     configs: Sequence[Config],
     make_method: MakeMethod,
     request: StopRequest,
     overrides: Sequence[str],
     say: Callable[[str], None],
+    execute: Callable[[Sequence[Population], Train], dict[str, str]] | None = None,
 ) -> dict[str, str]:
     """Trains all runs that are not done, those that others start from first.
 
@@ -228,6 +281,8 @@ def run_sweep(
         request: Looked at between two chunks.
         overrides: What the command line changed, for the record.
         say: Tells a person what happens.
+        execute: Trains populations that do not depend on each other, given what trains one here;
+            None: one after the other in this process.
 
     Returns:
         By run id, why a run failed.
@@ -239,17 +294,20 @@ def run_sweep(
         Stopped: A signal came; the state is saved.
     """
     for group in pack(configs):
-        check_population(group, make_method)
+        check_population(group if execute is None else _anywhere(group), make_method)
+
+    def train(population: Population) -> dict[str, str]:
+        return train_population(population, make_method, request, overrides)
+
+    execute = execute or partial(train_here, settings=Settings(request))
     failures: dict[str, str] = {}
-    for generation in _generations(configs):
-        populations = plan(_with_parents(generation))
+    for generation in generations(configs):
+        ready = with_parents(generation)
+        waiting = waiting_for(ready)
+        populations = plan([config for config in ready if folder.run_id(config) not in waiting])
         left = sum(map(len, populations))
         say(f"{len(generation)} runs, {left} to train, in {len(populations)} programs")
-        for population in populations:
-            if process.any_of(bool(request)):
-                name = request.received or "a signal to another process"
-                raise Stopped(f"{name}: run the same command to go on")
-            failures |= train_population(population, make_method, request, overrides)
+        failures |= waiting | execute(populations, train)
     for config in configs:
         path = folder.run_folder(config) / "failure.json"
         if path.is_file():

@@ -348,3 +348,11 @@ def use_processor_cores() -> None:
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     jax.config.update("jax_num_cpu_devices", cores or 1)
+
+
+def keep_to_processor() -> None:
+    """Keeps JAX off accelerators, whose memory other processes need.
+
+    It has to be called before JAX is used.
+    """
+    jax.config.update("jax_platforms", "cpu")

@@ -13,7 +13,7 @@ ACCURACY = "oracle/target_test_accuracy"
 
 
 # No run: what experiments keep beside their runs.
-RESERVED = ("populations", "report")
+RESERVED = ("logs", "populations", "report", "search")
 
 
 RunsBySeed = Mapping[int, "Run"]

@@ -1,0 +1,190 @@
+import json
+
+import optuna
+import pytest
+
+from common.experiment import family, folder, lock
+from common.experiment.outcome import Stopped, StopRequest
+from common.experiment.search import command, objective, study
+from common.experiment.search.search_range import Range, make_ranges, read_ranges
+from configs import base, catalogue
+from tests.config import tiny_rows
+from tests.tiny_run import make_method, tiny
+
+FILE = "tests/config/tiny_rows.py"
+RATE = "optimizer.learning_rate"
+
+
+@pytest.mark.parametrize(
+    ("text", "ranges"),
+    [
+        (None, {RATE: Range(1e-4, 1e-2, True)}),
+        (f"{RATE}=0.1:1", {RATE: Range(0.1, 1.0)}),
+        ("data.batch_size=8:16:log", {"data.batch_size": Range(8, 16, True)}),
+        (
+            "model.normalization=group|none",
+            {"model.normalization": Range(choices=("group", "none"))},
+        ),
+    ],
+)
+def test_ranges_come_from_the_file_or_the_command_line(text, ranges):
+    config = tiny_rows.get_config("method=dann").to_dict()
+    assert make_ranges(read_ranges(f"{FILE}:method=dann", text), config, {}) == ranges
+
+
+@pytest.mark.parametrize(
+    ("declared", "sentence"),
+    [
+        ({"optimizer.lerning_rate": (0.1, 1.0)}, "lerning_rate"),
+        ({"seed": (0, 5)}, "a search cannot change config.seed"),
+        ({RATE: (1.0, 0.1)}, f"the range of {RATE} is (1.0, 0.1); it must have low < high"),
+        ({RATE: (0.0, 0.1, "log")}, "it must have 0 < low < high"),
+        ({RATE: (0.1, 1.0, "lgo")}, 'it must be (low, high), (low, high, "log") or a list'),
+        ({RATE: [0.1]}, "a list holds two values or more"),
+        ({"model.name": (1, 2)}, "everything else a list of values"),
+        ({"data.batch_size": (1.5, 2.5)}, "numbers of the same kind have ranges"),
+        ({"optimizer.momentum": (0.1, 0.9)}, "is set by the command line and by a range"),
+    ],
+)
+def test_range_that_cannot_be_is_refused(declared, sentence):
+    config = tiny_rows.get_config("method=dann").to_dict()
+    with pytest.raises(ValueError) as error:
+        make_ranges(declared, config, {"optimizer.momentum": 0.5})
+    assert sentence in str(error.value)
+
+
+def test_file_without_ranges_is_told_how_to_declare_them():
+    with pytest.raises(ValueError, match=r"no function search\(\); write one that returns ranges"):
+        read_ranges("tests/config/tiny_digits.py", None)
+
+
+@pytest.mark.parametrize(
+    ("score", "rule", "sentence"),
+    [
+        ("oracle", "last", "--score is 'oracle', which reads target labels"),
+        ("oracle/target_test_accuracy", "last", "which reads target labels"),
+        ("information_maximization", "oracle", "--selection is 'oracle', which reads target"),
+        ("informaton_maximization", "last", "did you mean 'information_maximization'?"),
+        ("information_maximization", "lst", "--selection is 'lst'; did you mean 'last'?"),
+        ("reverse_validation", "last", "needs config.evaluation.reverse_validation, which is"),
+    ],
+)
+def test_objective_that_reads_target_labels_or_is_none_is_refused(score, rule, sentence, tmp_path):
+    with pytest.raises(ValueError) as error:
+        objective.check_objective(score, rule, tiny(tmp_path))
+    assert sentence in str(error.value)
+
+
+def test_objective_is_the_mean_over_seeds_and_never_the_oracle(tmp_path):
+    runs = [tiny(tmp_path, seed=seed) for seed in range(2)]
+    for run, value in zip(runs, (1.0, 2.0), strict=True):
+        folder.run_folder(run).mkdir(parents=True)
+        at = {"score/information_maximization": value, "oracle/target_test_accuracy": -9.0}
+        folder.write_json(folder.run_folder(run) / "result.json", {"selections": {"last": at}})
+    assert objective.value_of(runs, "information_maximization", "last") == 1.5
+    assert objective.value_of(runs, "information_maximization", "source_val") is None
+    missing = tiny(tmp_path, seed=2)
+    assert objective.value_of([*runs, missing], "information_maximization", "last") is None
+
+
+def test_score_that_a_row_maximizes_itself_is_noted(tmp_path):
+    config = tiny(tmp_path, "dann+information_maximization")
+    keys = ["objective.label_smoothing"]
+    warnings = objective.warnings_of("information_maximization", config, keys)
+    assert len(warnings) == 2 and "alignment.information_maximization raises" in warnings[0]
+    assert not objective.warnings_of("information_maximization", tiny(tmp_path), [RATE])
+
+
+def make_search(tmp_path, num_trials=6):
+    ranges = {RATE: Range(1e-4, 1e-2, True), "data.batch_size": Range(8, 16)}
+    return study.Search("name", tmp_path / "search", ranges, num_trials)
+
+
+def run_trials(search, train, request=None, storage=None):
+    opened = study.open_study(search, storage)
+    request = StopRequest() if request is None else request
+    study.run_trials(opened, search, train, request, lambda text: None)
+    return [(trial.state.name, trial.params, trial.value) for trial in opened.trials]
+
+
+def rate(values):
+    return -abs(values[RATE] - 1e-3)
+
+
+def test_interrupted_search_goes_on_as_it_would_have(tmp_path):
+    whole = run_trials(make_search(tmp_path / "whole"), rate)
+    search, request, seen = make_search(tmp_path / "parts"), StopRequest(), []
+
+    def interrupted(values):
+        seen.append(values)
+        if len(seen) == 3:
+            raise Stopped("SIGTERM")
+        return rate(values)
+
+    with pytest.raises(Stopped):
+        run_trials(search, interrupted, request)
+    parts = run_trials(search, lambda values: seen.append(values) or rate(values))
+    assert parts == whole and [own[0] for own in parts] == ["COMPLETE"] * 6
+    assert seen[3] == seen[2]
+    assert len({json.dumps(own[1]) for own in parts}) == 6
+    assert run_trials(search, lambda values: pytest.fail("it was done")) == whole
+
+
+def test_failed_trial_has_no_value_and_counts(tmp_path):
+    trials = run_trials(make_search(tmp_path, 2), lambda values: None)
+    assert [own[0] for own in trials] == ["FAIL"] * 2
+
+
+def test_trial_of_a_living_process_is_left_to_it(tmp_path):
+    search = make_search(tmp_path, 3)
+    opened = study.open_study(search, None)
+    trial = study._ask(opened, search)
+    trial.set_user_attr(study.FOLDER, study.folder_mark(search.place))
+    with lock.hold([search.place], ".trial-0"):
+        trials = run_trials(search, rate)
+    assert [own[0] for own in trials] == ["RUNNING", "COMPLETE", "COMPLETE"]
+    assert [own[0] for own in run_trials(search, rate)] == ["COMPLETE"] * 3
+
+
+def test_processes_with_other_folders_share_a_database(tmp_path):
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    first, second = (make_search(tmp_path / name, 2) for name in "ab")
+    opened = study.open_study(first, url)
+    study._ask(opened, first).set_user_attr(study.FOLDER, study.folder_mark(first.place))
+    trials = run_trials(second, rate, storage=url)
+    assert [own[0] for own in trials] == ["RUNNING", "COMPLETE"]
+
+
+def test_search_trains_populations_and_writes_the_best(tmp_path, monkeypatch, capsys):
+    config = tiny_rows.get_config("method=source_only")
+    config.runtime.workdir = str(tmp_path)
+    given = {"search": None, "trials": 2, "seeds": 2, "score": "information_maximization"}
+    given |= {"selection": "last", "storage": None}
+    monkeypatch.setattr(command.flag, "read", lambda: given)
+    checked = []
+    keep = lambda runs, make_method: checked.append(runs[0]["optimizer"]["learning_rate"])  # noqa: E731
+    monkeypatch.setattr(command, "check_population", keep)
+
+    def resolve(own):
+        return family.resolve_family(own, {}, base.get_config(), catalogue)
+
+    command.run(f"{FILE}:method=source_only", config, {}, resolve, make_method, [])
+    assert checked == [1e-4, 1e-2]
+    (path,) = tmp_path.glob("rows/search/source_only-*/search.json")
+    about = json.loads(path.read_text())
+    values = [trial["value"] for trial in about["trials"]]
+    assert len(values) == 2 and about["best"]["value"] == max(values)
+    assert len(list(tmp_path.glob("rows/source_only-seed*/result.json"))) == 4
+    for name in about["best"]["runs"]:
+        run = json.loads((tmp_path / "rows" / name / "config.json").read_text())["config"]
+        assert run["optimizer"]["learning_rate"] == about["best"]["values"][RATE]
+    assert f"--config.{RATE}={about['best']['values'][RATE]}" in capsys.readouterr().out
+
+
+def test_distributions_are_those_of_the_ranges():
+    made = study.distributions_of(
+        {"a": Range(0.1, 1.0, True), "b": Range(2, 9), "c": Range(choices=("x", "y"))}
+    )
+    assert made["a"] == optuna.distributions.FloatDistribution(0.1, 1.0, log=True)
+    assert made["b"] == optuna.distributions.IntDistribution(2, 9)
+    assert made["c"] == optuna.distributions.CategoricalDistribution(("x", "y"))
