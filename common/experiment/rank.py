@@ -154,7 +154,8 @@ def correlate(ranked: Sequence[Ranked]) -> dict[str, float]:
         ]
         if len(pairs) < LEAST_RANKED or any(len(set(own)) < 2 for own in zip(*pairs, strict=True)):
             continue
-        found[name] = float(kendalltau(*zip(*pairs, strict=True)).statistic)
+        statistic: Any = kendalltau(*zip(*pairs, strict=True))[0]
+        found[name] = float(statistic)
     return found
 
 

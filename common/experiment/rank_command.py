@@ -66,7 +66,7 @@ def rank(
         target = load_target(wanted)
         starts = [start.start_of_run(own, target, make_method) for own in runs]
         for given in weights:
-            own = config.copy_and_resolve_references()
+            own: Any = config.copy_and_resolve_references() if config else None
             name, separator, file = given.partition("=")
             if separator and name in FEATURE_EXTRACTORS:
                 own.model.name = name

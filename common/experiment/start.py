@@ -90,14 +90,14 @@ def start_of_run(path: Path, target: LabelledTarget, make_method: MakeMethod) ->
     variables = load_run(path, "last")
     task = _load_like(config, target, str(path))
     method = make_method(config, len(task["source"].examples.classes))
-    outputs = _run_over(
+    features, logits = _run_over(
         partial(method.predict, _complete(variables), domain="target"), config, task, target
     )
     seen = result.get("target_labels_seen", 0)
     name = f"{result['run_id']} ({config['model']['name']}, {result['steps']} steps)"
     return _checked(
         Start(
-            *(name, result["run_id"], outputs.features, _softmax(outputs.logits)),
+            *(name, result["run_id"], features, _softmax(logits)),
             f"has learned from {seen} target labels, and may look better than it is" * bool(seen),
         )
     )
@@ -132,7 +132,7 @@ def start_of_weights(config: Config, target: LabelledTarget) -> Start:
         "batch_stats": traverse_util.unflatten_dict(taken.batch_stats, sep="/"),
     }
     run = partial(predict, network, _complete(variables), domain="target")
-    features = _run_over(run, config, task, target).features
+    features, _ = _run_over(run, config, task, target)
     head = {
         path.removeprefix(HEAD): leaf
         for path, leaf in load_weights(config, here).params.items()
@@ -178,7 +178,7 @@ def _run_over(
     config: Config,
     task: Mapping[str, Domain],
     target: LabelledTarget,
-) -> Outputs:
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns features and logits of the labelled target examples, in single precision."""
     data = config["data"]
     tables, images = make_tables([task], data["center"], data["scaling"])
@@ -198,7 +198,7 @@ def _run_over(
     count = len(target.rows)
     features = np.concatenate([np.asarray(own.features, np.float32) for own in found])[:count]
     logits = np.concatenate([np.asarray(own.logits, np.float32) for own in found])[:count]
-    return Outputs(features, logits)
+    return features, logits
 
 
 def _softmax(logits: Float[np.ndarray, "example old_class"]) -> np.ndarray:

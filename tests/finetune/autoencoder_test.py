@@ -5,6 +5,7 @@ That no label is read, and what every row must keep to, stands in dann/contract_
 
 import json
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -286,7 +287,8 @@ def test_fine_tuning_starts_from_exactly_the_extractor(family):
     batch = {"target_labelled": {"image": jnp.zeros((4, 8, 8, 1)), "label": jnp.zeros(4, int)}}
     drawn = jax.device_get(jax.jit(method.init)(jax.random.key(1), batch))
     stacked = jax.tree.map(lambda leaf: leaf[None], drawn["params"])
-    unset = State(**dict.fromkeys(State._fields, ()))
+    nothing: Any = dict.fromkeys(State._fields, ())
+    unset = State(**nothing)
     state = unset._replace(params=stacked, frozen={}, batch_stats={}, ema={})
     after = paths_of(take_over_parents(state, [child]).params)
     before = paths_of(load_run(folder.run_folder(parent), "last")["params"])
