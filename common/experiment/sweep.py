@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.experiment import config_file, folder, lock
+from common.experiment import config_file, fitting, folder, lock
 from common.experiment.check import MakeMethod, check_population
 from common.experiment.outcome import Stopped, StopRequest, UsageError, writing
 from common.experiment.parent import parent_folder
@@ -97,7 +97,9 @@ def pack(configs: Sequence[Config]) -> list[list[Config]]:
     return list(groups.values())
 
 
-def plan(configs: Sequence[Config]) -> list[list[Config]]:
+def plan(
+    configs: Sequence[Config], fit: Callable[[list[Config]], list[list[Config]]] | None = None
+) -> list[list[Config]]:
     """Decides which runs are still to be trained, and in which company.
 
     A population that was begun goes on as it was packed, since its composition decides the last
@@ -107,6 +109,7 @@ def plan(configs: Sequence[Config]) -> list[list[Config]]:
 
     Args:
         configs: Resolved configs of all wanted runs.
+        fit: Parts a fresh population into those that fit into memory; None: it stays whole.
 
     Returns:
         The populations to train.
@@ -123,11 +126,15 @@ def plan(configs: Sequence[Config]) -> list[list[Config]]:
             if folder.experiment_folder(config) == root
         }
         with lock.hold([root], ".sweep.lock", wait=True):
-            populations += _plan(root, wanted)
+            populations += _plan(root, wanted, fit or (lambda group: [group]))
     return populations
 
 
-def _plan(root: Path, wanted: Mapping[str, Config]) -> list[list[Config]]:
+def _plan(
+    root: Path,
+    wanted: Mapping[str, Config],
+    fit: Callable[[list[Config]], list[list[Config]]],
+) -> list[list[Config]]:
     """Plans the runs of one experiment, which no other process plans at the same time."""
     path = root / "sweep.json"
     written = _read_plan(path) if path.is_file() else []
@@ -146,9 +153,8 @@ def _plan(root: Path, wanted: Mapping[str, Config]) -> list[list[Config]]:
         ):
             begun.append(names)
     placed = {name for names in begun for name in names}
-    fresh = pack(
-        [config for name, config in wanted.items() if name not in placed and not _ended(config)]
-    )
+    left = [config for name, config in wanted.items() if name not in placed and not _ended(config)]
+    fresh = [population for group in pack(left) for population in fit(group)]
     todo = [[wanted[name] for name in names] for names in begun] + fresh
     if fresh:
         names = [[folder.run_id(config) for config in group] for group in fresh]
@@ -237,7 +243,9 @@ def run_sweep(
         check_population(group, make_method)
     failures: dict[str, str] = {}
     for generation in _generations(configs):
-        populations = plan(_with_parents(generation))
+        populations = plan(
+            _with_parents(generation), lambda group: fitting.fit(group, make_method, say)
+        )
         left = sum(map(len, populations))
         say(f"{len(generation)} runs, {left} to train, in {len(populations)} programs")
         for population in populations:
