@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
@@ -125,14 +124,14 @@ def member_bytes(
     """
     average = config["optimizer"]["ema_decay"]
 
-    def begin(batch):
+    def begin(batch, hparams):
         return create(
-            *(method, optimizer, jnp.uint32(0), batch, hparams),
+            *(method, optimizer, hparams["seed"], batch, hparams),
             average=bool(average),
             rules=rules,
         )
 
-    state = jax.eval_shape(begin, batch)
+    state = jax.eval_shape(begin, batch, dict(hparams))
     step = make_train_step(method, optimizer, config["num_steps"], average)
     trained = peak_of(step, state, batch)
     role, fields = next(iter(batch.items()))

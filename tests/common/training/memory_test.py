@@ -19,8 +19,8 @@ VECTOR = jax.ShapeDtypeStruct((100,), jnp.float32)
         (lambda x: jnp.exp(jnp.exp(jnp.exp(x))), 2),
         # The first is read again at the end.
         (lambda x: (lambda y: y + jnp.exp(jnp.exp(y)))(jnp.exp(x)), 3),
-        # Derivatives keep all that they read: one for each exponential, and the cotangent.
-        (lambda x: jax.grad(lambda x: jnp.exp(jnp.exp(jnp.exp(x))).sum())(x), 4),
+        # Derivatives keep all that they read: three exponentials beside two cotangents.
+        (lambda x: jax.grad(lambda x: jnp.exp(jnp.exp(jnp.exp(x))).sum())(x), 5),
         # What a loop runs counts once, its results for every step.
         (lambda x: jax.lax.scan(lambda c, _: (jnp.exp(jnp.exp(c)), c), x, None, 10)[1], 11),
     ],
@@ -42,10 +42,10 @@ def test_estimate_is_near_what_the_compiler_sets_aside():
 
     step = make_train_step(method, optimizer, 10, 0.0)
     state = jax.eval_shape(
-        lambda batch: create(
-            *(method, optimizer, jnp.uint32(0), batch, hparams), average=False, rules=()
+        lambda batch, hparams: create(
+            *(method, optimizer, hparams["seed"], batch, hparams), average=False, rules=()
         ),
-        batch,
+        *(batch, hparams),
     )
     used = jax.jit(step, donate_argnums=0).lower(state, batch).compile().memory_analysis()
     total = bytes_of(state) + used.temp_size_in_bytes
