@@ -22,6 +22,8 @@ from pathlib import Path
 from absl import app, flags
 
 ROOT = Path(__file__).resolve().parents[1]
+# Several processes share an accelerator: none takes all of its memory before it needs it.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 sys.path[:0] = [str(ROOT)]
 
 from benchmarks import speed_table  # noqa: E402
@@ -29,6 +31,7 @@ from benchmarks.speed_case import CASES, PEAKS  # noqa: E402
 
 _TORCH = flags.DEFINE_string("torch_python", sys.executable, "Python that has PyTorch.")
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Rounds of every comparison.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 0, "Steps of a round; 0: as many as suit the case.")
 _CASES = flags.DEFINE_list("cases", None, "Which cases; all that suit the machine by default.")
 _WHOLE = flags.DEFINE_integer("whole_steps", 2000, "Steps of whole runs; 0 leaves them out.")
 _OUTPUT = flags.DEFINE_string("output", str(ROOT / "docs"), "Where the page and its folder are.")
@@ -60,10 +63,8 @@ class Worker:
             *arguments: Its arguments.
         """
         command = [python, str(ROOT / "benchmarks" / script), *arguments]
-        # One process at a time uses an accelerator's memory for long; none takes all of it.
-        environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
         self.process = subprocess.Popen(
-            *(command,), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def ask(self, **request) -> dict | None:
@@ -115,7 +116,8 @@ def compare(name: str, precision: str, members: tuple[int, ...], kind: str) -> l
     for variant in VARIANTS[kind]:
         arguments = (_TORCH.value, "speed_torch.py", name, precision, variant)
         workers["torch " + variant, 1] = Worker(*arguments)
-    steps, answers = CASES[name].steps[kind == "gpu"], {key: [] for key in workers}
+    steps = _STEPS.value or CASES[name].steps[kind == "gpu"]
+    answers = {key: [] for key in workers}
     evaluated = {key: [] for key in workers}
     try:
         for key, worker in list(workers.items()):

@@ -79,10 +79,10 @@ CASES = {
 AUGMENT = {"shift": {"pixels": 1, "probability": 0.5}}
 
 # Floating-point operations a second that an accelerator can do at most, dense, by a part of its
-# name and by precision: NVIDIA's data sheets of the SXM parts. Products of float32 use TensorFloat
-# units in neither library as measured here, so their peak is that of the plain units.
+# name and by precision: NVIDIA's data sheets of the SXM parts. Products of float32 go through
+# TensorFloat-32 units, JAX's default, which the PyTorch side is set to as well.
 PEAKS = {
-    "H200": {"bfloat16": 989e12, "float32": 67e12},
-    "H100": {"bfloat16": 989e12, "float32": 67e12},
-    "A100": {"bfloat16": 312e12, "float32": 19.5e12},
+    "H200": {"bfloat16": 989e12, "float32": 494e12},
+    "H100": {"bfloat16": 989e12, "float32": 494e12},
+    "A100": {"bfloat16": 312e12, "float32": 156e12},
 }

@@ -42,8 +42,10 @@ class Training:
         torch.manual_seed(0)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         on_gpu = self.device.type == "cuda"
+        # As in JAX: products of float32 may go through TensorFloat-32 units.
+        torch.set_float32_matmul_precision("high")
         # Channels last suits convolutions of accelerators.
-        layout = torch.channels_last if on_gpu else torch.contiguous_format
+        layout = self.layout = torch.channels_last if on_gpu else torch.contiguous_format
         networks = make_networks(case)
         self.networks: dict[str, Any] = {
             name: own.to(self.device, memory_format=layout) for name, own in networks.items()
@@ -100,7 +102,8 @@ class Training:
             rows = [self._draw(domain) for domain in range(2)]
             images = torch.cat([own[drawn] for own, drawn in zip(self.images, rows, strict=True)])
             strength = torch.tensor(strength, device=self.device)
-            loss = self.loss(images.float() / 255, self.labels[rows[0]], strength)
+            images = (images.float() / 255).contiguous(memory_format=self.layout)
+            loss = self.loss(images, self.labels[rows[0]], strength)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
@@ -118,7 +121,8 @@ class Training:
         with self.torch.no_grad():
             held = self.images[1][self.case.examples :]
             for start in range(0, len(held), EVALUATION_BATCH):
-                self.forward(held[start : start + EVALUATION_BATCH].float() / 255)
+                images = held[start : start + EVALUATION_BATCH].float() / 255
+                self.forward(images.contiguous(memory_format=self.layout))
         if self.device.type == "cuda":
             self.torch.cuda.synchronize()
 
