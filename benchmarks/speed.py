@@ -63,18 +63,22 @@ class Worker:
             *arguments: Its arguments.
         """
         command = [python, str(ROOT / "benchmarks" / script), *arguments]
-        self.process = subprocess.Popen(
+        self.command = " ".join(command)
+        self.process: subprocess.Popen[str] = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def ask(self, **request) -> dict | None:
+    def ask(self, **request) -> dict:
         """Sends a request.
 
         Args:
             **request: See `speed_adaptax.serve`.
 
         Returns:
-            The answer; None where the process has ended.
+            The answer.
+
+        Raises:
+            EOFError: The process has ended; it has said why.
         """
         assert self.process.stdin and self.process.stdout
         try:
@@ -82,7 +86,9 @@ class Worker:
             line = self.process.stdout.readline()
         except BrokenPipeError:
             line = ""
-        return json.loads(line) if line else None
+        if not line:
+            raise EOFError(f"a worker has ended: {self.command}")
+        return json.loads(line)
 
     def stop(self) -> None:
         """Ends it."""
@@ -122,12 +128,13 @@ def compare(name: str, precision: str, members: tuple[int, ...], kind: str) -> l
     try:
         for key, worker in list(workers.items()):
             # The first call compiles, the second is warm.
-            first = worker.ask(do="train", steps=steps)
-            if first is None or worker.ask(do="evaluate") is None:
-                print(f"{name} {precision}: {key[0]} ended early; see above", file=sys.stderr)
+            try:
+                worker.ask(do="train", steps=steps)
+                worker.ask(do="evaluate")
+                worker.ask(do="train", steps=steps)
+            except EOFError as error:
+                print(f"{name} {precision}: not measured: {error}", file=sys.stderr)
                 workers.pop(key).stop()
-                continue
-            worker.ask(do="train", steps=steps)
         for _ in range(_ROUNDS.value):
             for key, worker in workers.items():
                 answers[key].append(worker.ask(do="train", steps=steps)["seconds"] / steps)

@@ -126,8 +126,7 @@ def draw(all_measured: list[dict[str, Any]], path: Path) -> bool:
     axes = figure.subplots()
     labels, ratios = zip(*reversed(bars), strict=True)
     colors = ["#0072b2" if label.startswith("adaptax") else "#999999" for label in labels]
-    axes.barh(labels, ratios, color=colors)
-    axes.bar_label(axes.containers[0], fmt="%.2f", padding=3)
+    axes.bar_label(axes.barh(labels, ratios, color=colors), fmt="%.2f", padding=3)
     axes.axvline(1.0, color="black", linewidth=1)
     axes.margins(x=0.15)
     axes.set_xlabel("member-steps a second; eager PyTorch on the same machine = 1")

@@ -36,7 +36,7 @@ class Training:
             precision: `float32`, or `bfloat16` by autocasting.
             variant: `eager`, or a key of `MODES`.
         """
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
 
         self.torch, self.case = torch, case
         torch.manual_seed(0)
@@ -150,8 +150,8 @@ def make_loss(networks: dict[str, Any], cast: Any) -> Any:
     Returns:
         `(images, labels, strength) -> loss`; the first half of the pictures is the source's.
     """
-    import torch
-    from torch.nn import functional
+    import torch  # pyright: ignore[reportMissingImports]
+    from torch.nn import functional  # pyright: ignore[reportMissingImports]
 
     class Reverse(torch.autograd.Function):
         @staticmethod

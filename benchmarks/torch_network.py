@@ -20,7 +20,7 @@ def dense(sizes: tuple[int, ...], groups: int = 0) -> list[Any]:
     Returns:
         Modules in order.
     """
-    from torch import nn
+    from torch import nn  # pyright: ignore[reportMissingImports]
 
     layers = []
     for inputs, units in zip(sizes, sizes[1:], strict=False):
@@ -38,7 +38,7 @@ def make_lenet(case: Case) -> tuple[Any, int]:
     Returns:
         The feature extractor, and the number of features.
     """
-    from torch import nn
+    from torch import nn  # pyright: ignore[reportMissingImports]
 
     side = ((case.size - 4) // 2 - 4) // 2
     layers = [nn.Conv2d(case.channels, 32, 5), nn.ReLU(), nn.MaxPool2d(2)]
@@ -55,7 +55,7 @@ def make_cnn(case: Case) -> tuple[Any, int]:
     Returns:
         The feature extractor, and the number of features.
     """
-    from torch import nn
+    from torch import nn  # pyright: ignore[reportMissingImports]
 
     channels, hidden = case.options["channels"], case.options["hidden"]
     convolution = nn.Conv2d(case.channels, channels, 3, padding=1)
@@ -73,7 +73,7 @@ def make_resnet50(case: Case) -> tuple[Any, int]:
     Returns:
         The feature extractor, and the number of features.
     """
-    from torch import nn
+    from torch import nn  # pyright: ignore[reportMissingImports]
 
     def convolve(inputs, outputs, window, stride=1):
         padding = window // 2
@@ -114,8 +114,8 @@ def make_vit_b16(case: Case) -> tuple[Any, int]:
     Returns:
         The feature extractor, and the number of features.
     """
-    import torch
-    from torch import nn
+    import torch  # pyright: ignore[reportMissingImports]
+    from torch import nn  # pyright: ignore[reportMissingImports]
 
     width, count = 768, (case.size // 16) ** 2
 
@@ -163,7 +163,7 @@ def make_networks(case: Case) -> dict[str, Any]:
     Returns:
         `extractor`, `head` and `discriminator`.
     """
-    from torch import nn
+    from torch import nn  # pyright: ignore[reportMissingImports]
 
     extractor, features = EXTRACTORS[case.model](case)
     sizes = {"head": (features, *case.head), "discriminator": (features, *case.discriminator)}

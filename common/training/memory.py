@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
@@ -36,7 +37,7 @@ def bytes_of(tree: Any) -> int:
 def _size(leaf: Any) -> int:
     dtype = leaf.dtype
     # A key is two words; other extended types do not occur.
-    item = 8 if jax.dtypes.issubdtype(dtype, jax.dtypes.extended) else np.dtype(dtype).itemsize
+    item = 8 if jnp.issubdtype(dtype, jax.dtypes.extended) else np.dtype(dtype).itemsize
     return math.prod(leaf.shape) * item
 
 

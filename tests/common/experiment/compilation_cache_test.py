@@ -17,11 +17,15 @@ OPTIONS = (
 )
 
 
+def option(name):
+    return getattr(jax.config, name)
+
+
 @pytest.fixture
 def said(monkeypatch):
     """What was told; the options of JAX are put back."""
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
-    before = {name: getattr(jax.config, name) for name in OPTIONS}
+    before = {name: option(name) for name in OPTIONS}
     yield []
     for name, value in before.items():
         jax.config.update(name, value)
@@ -31,7 +35,7 @@ def test_default_is_in_the_users_cache_folder(tmp_path, monkeypatch, said):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     found = use_compilation_cache("", said.append)
     assert found is not None and found.is_relative_to(tmp_path / "adaptax" / "compiled")
-    assert jax.config.jax_compilation_cache_dir == str(found)
+    assert option("jax_compilation_cache_dir") == str(found)
     assert not said and not list(found.iterdir())
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -40,19 +44,19 @@ def test_default_is_in_the_users_cache_folder(tmp_path, monkeypatch, said):
 
 def test_environment_and_off_are_obeyed(tmp_path, monkeypatch, said):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "mine"))
-    before = jax.config.jax_compilation_cache_dir
+    before = option("jax_compilation_cache_dir")
     assert use_compilation_cache("", said.append) is None
-    assert jax.config.jax_compilation_cache_dir == before
+    assert option("jax_compilation_cache_dir") == before
     # What the command line says is nearer than the environment.
     assert use_compilation_cache(str(tmp_path / "own"), said.append) == tmp_path / "own"
     assert use_compilation_cache("off", said.append) is None
-    assert not jax.config.jax_enable_compilation_cache
+    assert not option("jax_enable_compilation_cache")
     assert not said
 
 
 def test_folder_that_cannot_be_used_is_told_in_one_line(tmp_path, monkeypatch, said):
     (tmp_path / "file").write_text("")
-    before = jax.config.jax_compilation_cache_dir
+    before = option("jax_compilation_cache_dir")
     assert use_compilation_cache(str(tmp_path / "file" / "below"), said.append) is None
 
     class Full:
@@ -67,7 +71,7 @@ def test_folder_that_cannot_be_used_is_told_in_one_line(tmp_path, monkeypatch, s
 
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: Full())
     assert use_compilation_cache(str(tmp_path / "full"), said.append) is None
-    assert jax.config.jax_compilation_cache_dir == before
+    assert option("jax_compilation_cache_dir") == before
     no_folder, full = said
     assert "below: Not a directory; config.runtime.compilation_cache names another" in no_folder
     assert "full: No space left on device; config" in full

@@ -48,5 +48,6 @@ def test_estimate_is_near_what_the_compiler_sets_aside():
         *(batch, hparams),
     )
     used = jax.jit(step, donate_argnums=0).lower(state, batch).compile().memory_analysis()
+    assert used is not None
     total = bytes_of(state) + used.temp_size_in_bytes
     assert total / 2 < estimated < 6 * total
