@@ -49,6 +49,8 @@ COMPARED = {
 }
 VARIANTS = {"cpu": ("eager", "compile"), "gpu": ("eager", "compile", "cuda_graphs")}
 WHOLE_MEMBERS = 8
+# Rounds that also evaluate.
+EVALUATIONS = 3
 
 
 class Worker:
@@ -123,22 +125,25 @@ def compare(name: str, precision: str, members: tuple[int, ...], kind: str) -> l
         arguments = (_TORCH.value, "speed_torch.py", name, precision, variant)
         workers["torch " + variant, 1] = Worker(*arguments)
     steps = _STEPS.value or CASES[name].steps[kind == "gpu"]
+    # A population takes as many steps, all members together.
+    lengths = {key: max(4, steps // key[1]) for key in workers}
     answers = {key: [] for key in workers}
     evaluated = {key: [] for key in workers}
     try:
         for key, worker in list(workers.items()):
             # The first call compiles, the second is warm.
             try:
-                worker.ask(do="train", steps=steps)
+                worker.ask(do="train", steps=lengths[key])
                 worker.ask(do="evaluate")
-                worker.ask(do="train", steps=steps)
+                worker.ask(do="train", steps=lengths[key])
             except EOFError as error:
                 print(f"{name} {precision}: not measured: {error}", file=sys.stderr)
                 workers.pop(key).stop()
-        for _ in range(_ROUNDS.value):
+        for number in range(_ROUNDS.value):
             for key, worker in workers.items():
-                answers[key].append(worker.ask(do="train", steps=steps)["seconds"] / steps)
-            for key, worker in workers.items():
+                taken = worker.ask(do="train", steps=lengths[key])["seconds"]
+                answers[key].append(taken / lengths[key])
+            for key, worker in workers.items() if number < EVALUATIONS else ():
                 evaluated[key].append(worker.ask(do="evaluate")["seconds"])
         about = {key: worker.ask(do="about") for key, worker in workers.items()}
     finally:
