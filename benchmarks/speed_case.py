@@ -58,7 +58,7 @@ EVALUATION_BATCH = 512
 CASES = {
     "lenet": Case(
         *("the DANN paper's MNIST network, 28×28×3, 64 + 64", "lenet", {}, 28, 3, 10, 64),
-        *((100, 100), (100,), "sgd", 0.01, True, 0.0, "none", 20_000, 10_000, (40, 1000)),
+        *((100, 100), (100,), "sgd", 0.01, True, 0.0, "none", 20_000, 2_000, (40, 1000)),
     ),
     "embedded": Case(
         *("the embedded benchmark's network, 8×8×1, 64 + 64", "cnn"),
