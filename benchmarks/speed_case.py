@@ -63,7 +63,7 @@ CASES = {
     "embedded": Case(
         *("the embedded benchmark's network, 8×8×1, 64 + 64", "cnn"),
         *({"channels": 24, "hidden": (128, 64)}, 8, 1, 10, 64),
-        *((), (256, 256), "adam", 1e-3, True, 0.998, "group", 5_000, 1_000, (200, 1000)),
+        *((), (256, 256), "adam", 1e-3, True, 0.998, "group", 5_000, 1_000, (480, 1000)),
     ),
     "resnet50": Case(
         *("ResNet-50, 224×224×3, 32 + 32", "resnet50", {}, 224, 3, 31, 32),
