@@ -141,13 +141,15 @@ def main(argv: list[str]) -> None:
             command_line.refuse(f"{verb} takes flags alone; {arguments[0]!r} is none")
         if _CONFIG.value is None:
             command_line.refuse(f"{verb} needs --config=FILE, such as --config={MAIN_CONFIG}")
-        from common.experiment import outcome
+        from common.experiment import compilation_cache, outcome
         from common.training import parallel, process
 
         runtime = _CONFIG.value.runtime
         with outcome.refusing():
             process.join(runtime.coordinator, runtime.num_processes, runtime.process)
         parallel.use_processor_cores()
+        chosen = _CONFIG.value.get("runtime", {}).get("compilation_cache", "")
+        compilation_cache.use_compilation_cache(chosen, command_line.warn)
     VERBS[verb](arguments)
     sys.stdout.flush()
 

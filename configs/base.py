@@ -179,6 +179,10 @@ def get_config() -> Any:
     config.runtime.resident_bytes = 2**31  # auto streams domains whose pictures take more
     config.runtime.stream_bytes = 2**28  # pictures read ahead at a time, at most
     config.runtime.stream_threads = 8
+    # Memory that a sweep packs populations for; 0: what is free on the host or the accelerator
+    config.runtime.memory_bytes = 0
+    # Folder of compiled programs, which later starts use again; "": the user's cache folder; or off
+    config.runtime.compilation_cache = ""
     config.runtime.tensorboard = True
     config.runtime.progress = True
     # True: rows without class weights may be trained on a target with data.target_classes

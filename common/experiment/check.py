@@ -39,7 +39,7 @@ LEAST = {
     **{"num_steps": 1, "data.batch_size": 1, "evaluation.every": 1},
     **{"runtime.log_every": 1, "runtime.checkpoint_every": 1},
     **{"runtime.evaluation_batch_size": 1, "runtime.devices": 0, "runtime.stream_threads": 1},
-    **{"runtime.resident_bytes": 0, "runtime.stream_bytes": 1},
+    **{"runtime.resident_bytes": 0, "runtime.stream_bytes": 1, "runtime.memory_bytes": 0},
     # Of two tokens a text would be taken for a point of the plane.
     **{"data.vocabulary_size": 3, "data.max_tokens": 4},
     **{"data.size": 0, "data.channels": 0, "data.num_features": 0},
@@ -267,8 +267,19 @@ def _check_augment(options: Config, key: str, task: Mapping[str, Domain]) -> Non
         )
 
 
-def _shapes_of(method: Method, config: Config, task: Mapping[str, Domain]) -> Any:
-    """Returns the shapes of a method's parameters; nothing is computed."""
+def batch_shapes(
+    method: Method, config: Config, task: Mapping[str, Domain]
+) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
+    """Says what a step's batch looks like.
+
+    Args:
+        method: The method.
+        config: The resolved config.
+        task: Both domains.
+
+    Returns:
+        Shapes by domain and field.
+    """
     batch = {}
     batch_sizes = batch_sizes_of(config["data"], method.needs)
     for domain, fields in method.needs.items():
@@ -283,4 +294,10 @@ def _shapes_of(method: Method, config: Config, task: Mapping[str, Domain]) -> An
             field: image if "image" in field else label if field == "label" else number
             for field in fields
         }
+    return batch
+
+
+def _shapes_of(method: Method, config: Config, task: Mapping[str, Domain]) -> Any:
+    """Returns the shapes of a method's parameters; nothing is computed."""
+    batch = batch_shapes(method, config, task)
     return jax.eval_shape(method.init, jax.random.key(0), batch)["params"]

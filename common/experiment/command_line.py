@@ -79,6 +79,15 @@ def refuse(sentence: str) -> NoReturn:
     sys.exit(WRONG_USAGE)
 
 
+def warn(sentence: str) -> None:
+    """Tells something that does not end the command.
+
+    Args:
+        sentence: What it is, and what can be done about it.
+    """
+    print(f"launch.py: {sentence}", file=sys.stderr)
+
+
 def parse(argv: Sequence[str], verbs: Sequence[str], config: str) -> list[str]:
     """Parses the flags of `argv`; wrong usage ends the process.
 

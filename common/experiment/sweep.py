@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common.experiment import config_file, folder, lock
+from common.experiment import config_file, fitting, folder, lock
 from common.experiment.check import MakeMethod, check_population
 from common.experiment.executors.in_process import train_here
 from common.experiment.executors.task import Population, Settings, Train
@@ -101,7 +101,9 @@ def pack(configs: Sequence[Config]) -> list[list[Config]]:
     return list(groups.values())
 
 
-def plan(configs: Sequence[Config]) -> list[list[Config]]:
+def plan(
+    configs: Sequence[Config], fit: Callable[[list[Config]], list[list[Config]]] | None = None
+) -> list[list[Config]]:
     """Decides which runs are still to be trained, and in which company.
 
     A population that was begun goes on as it was packed, since its composition decides the last
@@ -111,6 +113,7 @@ def plan(configs: Sequence[Config]) -> list[list[Config]]:
 
     Args:
         configs: Resolved configs of all wanted runs.
+        fit: Parts a fresh population into those that fit into memory; None: it stays whole.
 
     Returns:
         The populations to train.
@@ -127,7 +130,7 @@ def plan(configs: Sequence[Config]) -> list[list[Config]]:
             if folder.experiment_folder(config) == root
         }
         with lock.hold([root], ".sweep.lock", wait=True):
-            own = _plan(root, wanted) if process.is_first() else []
+            own = _plan(root, wanted, fit or _whole) if process.is_first() else []
         names = [[folder.run_id(config) for config in group] for group in own]
         # Later processes might read what the first one has just written.
         told = json.loads(process.from_first(json.dumps(names)))
@@ -135,7 +138,15 @@ def plan(configs: Sequence[Config]) -> list[list[Config]]:
     return populations
 
 
-def _plan(root: Path, wanted: Mapping[str, Config]) -> list[list[Config]]:
+def _whole(group: list[Config]) -> list[list[Config]]:
+    return [group]
+
+
+def _plan(
+    root: Path,
+    wanted: Mapping[str, Config],
+    fit: Callable[[list[Config]], list[list[Config]]],
+) -> list[list[Config]]:
     """Plans the runs of one experiment, which no other process plans at the same time."""
     path = root / "sweep.json"
     written = read_plan(path) if path.is_file() else []
@@ -154,13 +165,12 @@ def _plan(root: Path, wanted: Mapping[str, Config]) -> list[list[Config]]:
         ):
             begun.append(names)
     placed = {name for names in begun for name in names}
-    fresh = pack(
-        [
-            config
-            for name, config in wanted.items()
-            if name not in placed and not folder.has_ended(config)
-        ]
-    )
+    left = [
+        config
+        for name, config in wanted.items()
+        if name not in placed and not folder.has_ended(config)
+    ]
+    fresh = [population for group in pack(left) for population in fit(group)]
     todo = [[wanted[name] for name in names] for names in begun] + fresh
     if fresh:
         names = [[folder.run_id(config) for config in group] for group in fresh]
@@ -299,12 +309,17 @@ def run_sweep(
     def train(population: Population) -> dict[str, str]:
         return train_population(population, make_method, request, overrides)
 
+    is_here = execute is None
     execute = execute or partial(train_here, settings=Settings(request))
     failures: dict[str, str] = {}
     for generation in generations(configs):
         ready = with_parents(generation)
         waiting = waiting_for(ready)
-        populations = plan([config for config in ready if folder.run_id(config) not in waiting])
+        populations = plan(
+            [config for config in ready if folder.run_id(config) not in waiting],
+            # Of the memory of other machines this one knows nothing.
+            partial(fitting.fit, make_method=make_method, say=say) if is_here else None,
+        )
         left = sum(map(len, populations))
         say(f"{len(generation)} runs, {left} to train, in {len(populations)} programs")
         failures |= waiting | execute(populations, train)

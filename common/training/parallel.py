@@ -13,9 +13,11 @@ class confusion, optimal transport) are those of one device.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -112,6 +114,42 @@ def make_placement(
     alone = num_members == 1
     split = alone and count > 1 and mode == "jit"
     return Placement(whole if alone else rows, whole, rows if split else None, mode, devices)
+
+
+def free_memory(max_devices: int) -> tuple[int, int, bool]:
+    """Tells how much memory there is for a population.
+
+    Args:
+        max_devices: How many devices may be used; 0 for all.
+
+    Returns:
+        Free bytes, of an accelerator those of one device, 0 where that is not known; how many
+        devices there are; whether they share these bytes.
+    """
+    devices = jax.devices()[: max_devices or None]
+    if devices[0].platform == "cpu":
+        return _free_host_memory(), len(devices), True
+    about = devices[0].memory_stats() or {}
+    free = about.get("bytes_limit", 0) - about.get("bytes_in_use", 0)
+    return max(0, free), len(devices), False
+
+
+def _free_host_memory() -> int:
+    """Reads what the system can give without swapping, within the limit of a job's group."""
+    found = []
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        (line,) = (line for line in lines if line.startswith("MemAvailable:"))
+        found.append(int(line.split()[1]) * 1024)
+    group = Path("/sys/fs/cgroup")
+    with contextlib.suppress(OSError, ValueError):
+        limit, used = ((group / f"memory.{name}").read_text() for name in ("max", "current"))
+        found.append(max(0, int(limit) - int(used)))
+    if not found:
+        # macOS tells the whole memory alone.
+        with contextlib.suppress(OSError, ValueError):
+            found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
+    return min(found, default=0)
 
 
 def _same(tree: Any) -> Any:

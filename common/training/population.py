@@ -293,6 +293,10 @@ def make_program(
         # that went wrong goes back to.
         before = jax.tree.map(jnp.copy, state) if reader and num_members > 1 else None
         for drawn, pictures in blocks:
+            if len(parts) > 1:
+                # A block is read and copied while the one before is trained on; without this, all
+                # that are read in time would lie on the device and wait there.
+                jax.block_until_ready(parts[-2])
             pictures = jax.tree.map(lambda block: parallel.place_block(block, placement), pictures)
             state, metrics = run_chunk(state, key, tables, drawn, pictures, 1)
             parts.append(metrics)

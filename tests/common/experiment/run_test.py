@@ -26,9 +26,11 @@ ROOT = Path(__file__).parents[3]
 TINY = "tests/config/tiny_digits.py"
 
 
-def launch(verb, workdir):
+def launch(verb, workdir, cache):
     command = [sys.executable, "launch.py", verb, f"--config={TINY}", f"--workdir={workdir}"]
-    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
+    # As a user starts it: programs are kept where the command chooses.
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2", "XDG_CACHE_HOME": str(cache)}
+    del environment["JAX_COMPILATION_CACHE_DIR"]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
 
 
@@ -50,12 +52,22 @@ def what_must_be_equal(run):
 
 
 @pytest.fixture(scope="module")
-def workdirs(tmp_path_factory):
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def compiled(cache):
+    """Names the programs that were compiled: each is kept."""
+    return {path.name for path in cache.glob("adaptax/compiled/*/*-cache")}
+
+
+@pytest.fixture(scope="module")
+def workdirs(tmp_path_factory, cache):
     """Folders of commands that nothing disturbed."""
     found = {}
     for verb, count in (("train", 1), ("sweep", 3)):
         found[verb] = tmp_path_factory.mktemp(verb)
-        assert launch(verb, found[verb]).wait() == 0
+        assert launch(verb, found[verb], cache).wait() == 0
         assert len(runs_in(found[verb])) == count
     return found
 
@@ -70,10 +82,10 @@ def workdirs(tmp_path_factory):
     ],
 )
 def test_run_stopped_at_a_random_moment_ends_like_its_undisturbed_twin(
-    verb, number, workdirs, tmp_path
+    verb, number, workdirs, cache, tmp_path
 ):
-    chance = random.Random(f"{verb} {number}")
-    process = launch(verb, tmp_path)
+    chance, before = random.Random(f"{verb} {number}"), compiled(cache)
+    process = launch(verb, tmp_path, cache)
     records = chance.randint(1, 3)
     while process.poll() is None:
         written = [run / "metrics.jsonl" for run in runs_in(tmp_path)]
@@ -86,17 +98,19 @@ def test_run_stopped_at_a_random_moment_ends_like_its_undisturbed_twin(
     assert code == (75 if number == signal.SIGTERM else -signal.SIGKILL)
     assert not any((run / "result.json").is_file() for run in runs_in(tmp_path))
 
-    assert launch(verb, tmp_path).wait() == 0
+    assert launch(verb, tmp_path, cache).wait() == 0
+    # The second start of a command compiles nothing.
+    assert before and compiled(cache) == before
     mine, twins = (map(what_must_be_equal, runs_in(root)) for root in (tmp_path, workdirs[verb]))
     assert list(mine) == list(twins)
     starts = json.loads((runs_in(tmp_path)[0] / "config.json").read_text())["starts"]
     assert len(starts) == 2
 
 
-def test_run_that_is_done_is_not_trained_again(workdirs):
+def test_run_that_is_done_is_not_trained_again(workdirs, cache):
     (run,) = runs_in(workdirs["train"])
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
-    assert launch("train", workdirs["train"]).wait() == 0
+    assert launch("train", workdirs["train"], cache).wait() == 0
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
 
