@@ -146,6 +146,8 @@ def main(argv: list[str]) -> None:
 
         runtime = _CONFIG.value.runtime
         with outcome.refusing():
+            if verb == "search":
+                search_flag.refuse_coordinator(runtime.coordinator)
             process.join(runtime.coordinator, runtime.num_processes, runtime.process)
         parallel.use_processor_cores()
         chosen = _CONFIG.value.get("runtime", {}).get("compilation_cache", "")

@@ -61,7 +61,6 @@ def sweep(add, argument=""):
     """Adds every row with every seed, for the files in the argument."""
     given = base.parse(argument, source="", target="", model="text_transformer")
     for method in ROWS:
+        words = ",".join(f"{name}={value}" for name, value in {**given, "method": method}.items())
         for seed in SEEDS:
-            add(
-                ",".join(f"{k}={v}" for k, v in {**given, "method": method}.items()), {"seed": seed}
-            )
+            add(words, {"seed": seed})

@@ -56,6 +56,7 @@ WRONG = [
     (["sweep", DIGITS + ":method=dann"], "'method=dann' is no argument of this config"),
     (["sweep", DIGITS, "--config.data.batch_size=1000"], "has 900 examples"),
     (["train", DIGITS + ":method=mmd", "--config.data.batch_size=1"], "take at least 2"),
+    (["search", DIGITS, "--config.runtime.coordinator=auto"], "is for train and sweep; start"),
     (["report"], "report needs folders such as"),
     (["sweep", DIGITS, "--output=docs"], "--output is a flag of report and convert, not of"),
     (["report", "nowhere"], "not nowhere"),

@@ -18,6 +18,7 @@ from common.experiment.reporting.comparison_section import (
 )
 from common.experiment.reporting.page import render, wrap_page
 from common.experiment.reporting.run_record import read_runs
+from common.experiment.selection_rule import DEFAULT_RULE
 
 FILES = ("comparison.md", "comparison.html", "comparison.json")
 
@@ -83,7 +84,7 @@ def _format(compared: dict[str, Any]) -> str:
     lines = ["no row is on both sides"]
     if compared["rows"]:
         first = int(len({row["task"] for row in compared["rows"]}) == 1)
-        shown = [row for row in compared["rows"] if row["rule"] == "last"]
+        shown = [row for row in compared["rows"] if row["rule"] == DEFAULT_RULE]
         table = [HEADER[first:-1], *(comparison_cells(row)[first:-1] for row in shown)]
         lines = align([[_printable(cell) for cell in line] for line in table])
     for side, key in (("A", "only_in_first"), ("B", "only_in_second")):

@@ -11,6 +11,7 @@ from absl import flags
 from common.data.catalogue import CATALOGUE_EXAMPLES, OWN_BUILDERS
 from common.data.data_folder import PreparedSet, list_prepared
 from common.data.data_name import parse_name, resolve_data_dir
+from common.evaluation.scores.fact import FACTS
 from common.experiment import outcome
 from common.legal import check_name
 
@@ -93,12 +94,10 @@ def _list_methods(methods: Collection[str], papers: Mapping[str, tuple[str, str]
 
 
 def _list_scores() -> Iterator[str]:
-    from common.evaluation.scores.score import SCORES
-
-    width = max(map(len, SCORES))
-    for name, score in SCORES.items():
-        direction = "higher" if score.higher_is_better else "lower"
-        yield f"  {name:{width}}  {direction:6} is better  {score.reference}"
+    width = max(map(len, FACTS))
+    for name, fact in FACTS.items():
+        direction = "higher" if fact.higher_is_better else "lower"
+        yield f"  {name:{width}}  {direction:6} is better  {fact.reference}"
 
 
 def _list_data() -> Iterator[str]:

@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from common.experiment.selection import visible
+
 Record = Mapping[str, Any]
 Guard = Mapping[str, float]
 
@@ -38,19 +40,16 @@ def flags_of(
     Returns:
         Keys of `REASONS`, in their order.
     """
-    visible = [
-        {name: value for name, value in record.items() if not name.startswith("oracle/")}
-        for record in records
-    ]
-    evaluations = [record for record in visible if "source_val/loss" in record]
+    seen = visible(records)
+    evaluations = [record for record in seen if "source_val/loss" in record]
     signs: dict[str, Callable[[], bool]] = {
         "few_classes": lambda: _has_few_classes(evaluations[-1], guard["diversity"]),
         "source_lost": lambda: (
             trains_on_source and _has_lost_source(evaluations, guard["source_floor"])
         ),
-        "domains_apart": lambda: _are_domains_apart(visible, guard["domain_accuracy"]),
-        "outrun": lambda: _is_outrun(visible, guard["outrun_accuracy"], guard["outrun_share"]),
-        "loss": lambda: _has_exploded(visible, guard["loss_factor"]),
+        "domains_apart": lambda: _are_domains_apart(seen, guard["domain_accuracy"]),
+        "outrun": lambda: _is_outrun(seen, guard["outrun_accuracy"], guard["outrun_share"]),
+        "loss": lambda: _has_exploded(seen, guard["loss_factor"]),
         "averaging": lambda: _is_above(
             evaluations[-1].get("guard/averaging_gap"), guard["averaging_gap"]
         ),

@@ -93,23 +93,6 @@ def rank_runs(
     return sorted(ranked, key=lambda run: -run.value)
 
 
-def choose_run(
-    records_by_run: Mapping[str, Sequence[Record]], rule: str, **options: Any
-) -> RankedRun | None:
-    """Chooses a run.
-
-    Args:
-        records_by_run: Evaluation records by run.
-        rule: See `rank_runs`.
-        **options: See `rank_runs`.
-
-    Returns:
-        The best run and the record to take of it, or None where the rule chooses none.
-    """
-    ranked = rank_runs(records_by_run, rule, **options)
-    return ranked[0] if ranked else None
-
-
 def refuse(rule: str, configs: Mapping[str, Mapping[str, Any]]) -> None:
     """Refuses a choice that would be no fair one.
 

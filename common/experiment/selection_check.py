@@ -40,16 +40,36 @@ def check_selection(config: Mapping[str, Any]) -> None:
     for name, bound in evaluation["guard"].items():
         most = {"most": 1.0} if name in SHARES else {}
         check_number(f"config.evaluation.guard.{name}", bound, **most)
-    computed = score_names(config)
     asked = {"keep": evaluation["keep"]} if has_classes else {}
     if evaluation["patience"]:
         asked["stop_by"] = [evaluation["stop_by"]]
     for key, rules in asked.items():
         for rule in rules:
-            missing = [name for name in scores_of(rule) if name not in computed]
-            if missing:
-                raise ValueError(
-                    f"config.evaluation.{key} names {rule!r}, but this run does not compute the "
-                    f"score {missing[0]}: add it to config.evaluation.scores, with examples in "
-                    "config.evaluation.score_examples and classes as its task, or name another rule"
-                )
+            check_computed(f"config.evaluation.{key}", rule, config)
+
+
+def check_computed(place: str, rule: str, config: Mapping[str, Any]) -> None:
+    """Refuses a rule, or a score, that reads what a run does not compute.
+
+    Args:
+        place: Where it is named.
+        rule: Its name.
+        config: The resolved config of the run.
+
+    Raises:
+        ValueError: With the key that would have to change.
+    """
+    computed = score_names(config)
+    missing = [name for name in scores_of(rule) if name not in computed]
+    if not missing:
+        return
+    if config["task"]["kind"] not in OF_CLASSES:
+        reason = f"config.task.kind is {config['task']['kind']!r}, and scores are about classes"
+    elif not config["evaluation"]["score_examples"]:
+        reason = "config.evaluation.score_examples is 0; set it"
+    else:
+        reason = "add it to config.evaluation.scores"
+    raise ValueError(
+        f"{place} names {rule!r}, but this run does not compute the score {missing[0]}: {reason}, "
+        "or name another"
+    )

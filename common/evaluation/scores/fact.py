@@ -22,7 +22,7 @@ class Fact(NamedTuple):
 # Entropy minimisers; those that train on their own predictions as labels are such, too.
 SURE = (
     *("entropy", "information_maximization", "minimum_class_confusion", "nuclear_norm"),
-    *("fixmatch", "adamatch", "shot", "tent"),
+    *("fixmatch", "mean_teacher", "adamatch", "shot", "tent"),
 )
 DIVERSE = ("information_maximization", "nuclear_norm", "shot")
 DISCREPANT = ("mmd", "joint_mmd")
@@ -30,6 +30,7 @@ ADVERSARIAL = (
     *("domain_adversarial", "conditional_adversarial", "multi_source_adversarial"),
     "partial_adversarial",
 )
+WEIGHTED = ("importance_weighting",)
 
 FACTS: dict[str, Fact] = {
     "entropy": Fact(False, SURE, "Morerio et al., ICLR 2018"),
@@ -39,9 +40,9 @@ FACTS: dict[str, Fact] = {
     "nuclear_norm": Fact(True, SURE, "Cui et al., BNM, CVPR 2020"),
     "mmd": Fact(False, DISCREPANT, "Gretton et al., JMLR 2012"),
     "proxy_a_distance": Fact(False, ADVERSARIAL, "Ben-David et al., NIPS 2006"),
-    "importance_weighted_validation": Fact(False, (), "Sugiyama et al., IWCV, JMLR 2007"),
-    "deep_embedded_validation": Fact(False, (), "You et al., DEV, ICML 2019"),
-    "deep_embedded_validation_uncontrolled": Fact(False, (), "You et al., DEV, ICML 2019"),
+    "importance_weighted_validation": Fact(False, WEIGHTED, "Sugiyama et al., IWCV, JMLR 2007"),
+    "deep_embedded_validation": Fact(False, WEIGHTED, "You et al., DEV, ICML 2019"),
+    "deep_embedded_validation_uncontrolled": Fact(False, WEIGHTED, "You et al., DEV, ICML 2019"),
     "class_clustering": Fact(True, ("shot",), "Musgrave et al., arXiv 2208.07360"),
     "rank_me": Fact(True, (), "Garrido et al., RankMe, ICML 2023"),
     "mixval": Fact(True, (), "Hu et al., MixVal, NeurIPS 2023"),

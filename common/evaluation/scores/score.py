@@ -1,9 +1,8 @@
-"""All label-free scores by name, with their directions and the methods that optimise them."""
+"""All label-free scores by name."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import NamedTuple
 
 from jaxtyping import Array, Float, Key
 
@@ -15,7 +14,6 @@ from common.evaluation.scores.deep_embedded_validation import (
 )
 from common.evaluation.scores.diversity import diversity
 from common.evaluation.scores.entropy import entropy
-from common.evaluation.scores.fact import FACTS
 from common.evaluation.scores.importance_weighted_validation import importance_weighted_validation
 from common.evaluation.scores.information_maximization import information_maximization
 from common.evaluation.scores.mixval import mixval
@@ -25,25 +23,6 @@ from common.evaluation.scores.proxy_a_distance import proxy_a_distance
 from common.evaluation.scores.rank_me import rank_me
 from common.evaluation.scores.soft_neighborhood_density import soft_neighborhood_density
 from common.method import fold_in_name
-
-
-class Score(NamedTuple):
-    """One label-free score.
-
-    Attributes:
-        compute: From evidence and a key to the score of one run at one step.
-        higher_is_better: Its direction.
-        optimised_by: Alignment terms and whole methods whose loss is made of the same quantity, by
-            the names of `dann.method`. A run with one of them has a good score whether or not it
-            predicts well, so the score must not choose between it and others.
-        reference: Where it was proposed, in short; its function's docstring says more.
-    """
-
-    compute: Scorer
-    higher_is_better: bool
-    optimised_by: tuple[str, ...]
-    reference: str
-
 
 COMPUTE: tuple[Scorer, ...] = (
     entropy,
@@ -60,9 +39,8 @@ COMPUTE: tuple[Scorer, ...] = (
     rank_me,
     mixval,
 )
-SCORES: dict[str, Score] = {
-    name: Score(compute, *FACTS[name]) for compute in COMPUTE for name in (compute.__name__,)
-}
+# What else is known of them stands in `FACTS`, which is read without loading JAX.
+SCORES: dict[str, Scorer] = {compute.__name__: compute for compute in COMPUTE}
 
 
 # Those that read the evidence's domain classifier, those that read outputs on the training parts,
@@ -90,4 +68,4 @@ def compute_scores(
     """
     if set(names) & set(WEIGHED):
         evidence = complete(evidence, fold_in_name(key, "domain_classifier"))
-    return {name: SCORES[name].compute(evidence, fold_in_name(key, name)) for name in names}
+    return {name: SCORES[name](evidence, fold_in_name(key, name)) for name in names}

@@ -34,4 +34,5 @@ def leep(
     # An old class that no example has any share of predicts nothing.
     given = joint / np.where(shown > 0, shown, 1.0)[None]
     predicted = ((theta @ given.T) * hot).sum(axis=1)
-    return float(np.log(predicted).mean())
+    # An example without any share has no likelihood; its logarithm is the lowest that there is.
+    return float(np.log(np.maximum(predicted, np.finfo(np.float64).tiny)).mean())

@@ -18,6 +18,7 @@ from common.experiment.reporting.grouping import (
 from common.experiment.reporting.row import values_of
 from common.experiment.reporting.run_record import Run, RunsBySeed, part_of, primary_of
 from common.experiment.reporting.summary import hardware_of
+from common.experiment.selection import DEFAULT_RULE, ORACLES
 
 # By task, by row, runs by seed.
 Tasks = dict[str, dict[str, RunsBySeed]]
@@ -54,8 +55,7 @@ def compare_runs(first: Sequence[Run], second: Sequence[Run]) -> dict[str, Any]:
         ]
         for side in (0, 1)
     )
-    order = {"last": 0, "oracle": 2}
-    rows.sort(key=lambda row: order.get(row["rule"].partition("_")[0], 1))
+    rows.sort(key=lambda row: _place(row["rule"]))
     return as_json(
         {
             "rows": rows,
@@ -65,6 +65,11 @@ def compare_runs(first: Sequence[Run], second: Sequence[Run]) -> dict[str, Any]:
             "origins": [_describe_origin(runs) for runs in (first, second)],
         }
     )
+
+
+def _place(rule: str) -> int:
+    """Puts the default rule first and the oracles last; all others keep their order."""
+    return 0 if rule == DEFAULT_RULE else 2 if rule in ORACLES else 1
 
 
 def _tasks_of(runs: Sequence[Run]) -> Tasks:

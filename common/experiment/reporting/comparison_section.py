@@ -13,6 +13,7 @@ from common.experiment.reporting.cell import (
     write_estimate,
     write_percent,
 )
+from common.experiment.selection_rule import DEFAULT_RULE
 
 HEADER = (*("task", "row", "rule", "A", "B", "B minus A", "shared seeds", "paired t test, p"),)
 SIDES = ("A", "B")
@@ -110,7 +111,7 @@ def _list_unpaired(compared: Mapping[str, Any]) -> list[str]:
         f"- {escape(row['task'])}: {escape(row['row'])}: seeds "
         f"{', '.join(map(str, row[key]))} {text}, so they are in no pair"
         for row in compared["rows"]
-        if row["rule"] == "last"
+        if row["rule"] == DEFAULT_RULE
         for key, text in reasons.items()
         if row[key]
     ]
@@ -125,7 +126,7 @@ def _list_settings(compared: Mapping[str, Any]) -> list[str]:
     cells += [
         [f"{row['task']}: {row['row']}", key, *map(json.dumps, own)]
         for row in compared["rows"]
-        if row["rule"] == "last"
+        if row["rule"] == DEFAULT_RULE
         for key, own in row["settings"].items()
         if key not in shared
     ]

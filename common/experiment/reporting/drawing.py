@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,10 @@ from common.experiment.reporting.grouping import (
 from common.experiment.reporting.kept_output import load_arrays, logits_of, shared_outputs
 from common.experiment.reporting.markdown import class_names
 from common.experiment.reporting.row import class_change, confusions_of, values_of
-from common.experiment.reporting.run_record import Run, RunsBySeed, part_of
+from common.experiment.reporting.run_record import Run, RunsBySeed, is_number, part_of
 from common.experiment.reporting.summary import describe_task
 
+A_DISTANCE = "score/proxy_a_distance"
 READING = {
     "accuracy_by_labels": label_figure.READING,
     "accuracy_by_method": "Small dots are single seeds, large dots means, bars 95 % intervals over "
@@ -165,7 +166,10 @@ def _figure_makers(group: Sequence[Run]) -> dict[str, Callable[[], Any]]:
     def show_embedding(projection: str):
         seed, outputs = shared_outputs(shown_rows)
         title = f"{task}: features by {projection} (seed {seed})"
-        return embedding_figure.embedding(outputs, classes, title=title, projection=projection)
+        distances = last_values({name: shown_rows[name][seed] for name in outputs}, A_DISTANCE)
+        return embedding_figure.embedding(
+            outputs, classes, title=title, projection=projection, distances=distances
+        )
 
     def show_confusion():
         counts = {name: np.stack([*confusions[name].values()]) for name in pair if confusions[name]}
@@ -206,6 +210,20 @@ def _figure_makers(group: Sequence[Run]) -> dict[str, Callable[[], Any]]:
         "confusion": show_confusion,
         "per_class_change": show_change,
     }
+
+
+def last_values(runs: Mapping[str, Run], key: str) -> dict[str, float]:
+    """Returns a number of each run's last record.
+
+    Args:
+        runs: Runs by row.
+        key: Name of the number.
+
+    Returns:
+        The number by row, where it was recorded.
+    """
+    found = {name: run.records[-1].get(key) for name, run in runs.items() if run.records}
+    return {name: float(value) for name, value in found.items() if is_number(value)}
 
 
 def rules_of(runs: RunsBySeed) -> list[str]:

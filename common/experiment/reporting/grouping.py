@@ -23,7 +23,7 @@ NOT_SETTINGS = re.compile(
     # It is shown beside the name of the file.
     r"|init_from\.sha256"
     # These measure a run and change none of its weights.
-    r"|evaluation\.(reverse_validation|retrained_head)"
+    r"|evaluation\.(reverse_validation|retrained_head|keep|scores|score_examples|guard(\..*)?)"
 )
 # What a row and its baseline may differ in.
 OWN_SETTINGS = (

@@ -12,13 +12,12 @@ from common.experiment.reporting.cell import (
     write_mean,
     write_percent,
 )
+from common.experiment.reporting.collapse import COLLAPSE, has_collapsed, plain_accuracy
 from common.experiment.reporting.grouping import BASELINES
 from common.experiment.reporting.row import Row
 
 # Fewer adapted rows are seen at a glance.
 MIN_ROWS = 6
-# A run that loses as much against plain training on the same seed has collapsed.
-COLLAPSE = 0.1
 
 HEADER = (
     *("rank", "row", "target accuracy", "minus source_only", "gap covered", "worst seed"),
@@ -29,8 +28,9 @@ EXPLANATION = (
     "worse are those whose 95 % interval of the difference leaves out 0; each interval is of its "
     "row alone, so that of twenty rows without any effect one would be called so. Worst seed is "
     "the smallest difference from the source_only run of the same seed; runs are counted as below "
-    f"it, and as collapsed where they lose more than {100 * COLLAPSE:.0f} points. These columns "
-    "read target labels and chose nothing. The time is that of the program, divided by the runs in "
+    f"it, and as collapsed where they lose more than {100 * COLLAPSE:.0f} points against it, or "
+    "against the mean of source_only where that seed has no such run. These columns read target "
+    "labels and chose nothing. The time is that of the program, divided by the runs in "
     "it; rows that were timed beside other work are slower than they need be."
 )
 
@@ -44,8 +44,8 @@ def rank_rows(rows: Sequence[Row], min_rows: int = MIN_ROWS) -> list[dict[str, A
 
     Returns:
         By falling mean accuracy, for each row `name`, `row`, its `differences` from the
-        source_only runs of the same seeds in fractions, and how many of them are `below` 0 and
-        `collapsed`. Empty for few rows.
+        source_only runs of the same seeds in fractions and how many of them are `below` 0, and how
+        many of its `compared` runs have `collapsed`. Empty for few rows.
     """
     if sum(row["method"] not in BASELINES for row in rows) < min_rows:
         return []
@@ -54,13 +54,19 @@ def rank_rows(rows: Sequence[Row], min_rows: int = MIN_ROWS) -> list[dict[str, A
     for row in sorted(rows, key=lambda row: -row["target_accuracy"]["mean"]):
         own = {} if row["name"] == "source_only" else _values(row)
         differences = [own[key] - plain[key] for key in own if key in plain]
+        compared = [
+            (accuracy, reference)
+            for key, accuracy in own.items()
+            if (reference := plain_accuracy(plain, key)) is not None
+        ]
         ranked.append(
             {
                 "name": row["name"],
                 "row": row,
                 "differences": differences,
                 "below": sum(value < 0 for value in differences),
-                "collapsed": sum(value < -COLLAPSE for value in differences),
+                "compared": len(compared),
+                "collapsed": sum(has_collapsed(*pair) for pair in compared),
             }
         )
     return ranked
@@ -118,6 +124,6 @@ def _cells(rank: int, own: dict[str, Any]) -> list[str]:
         write_estimate(row["gap_covered"]),
         write_percent(min(differences), "+") if differences else "-",
         f"{own['below']} of {len(differences)}" if differences else "-",
-        str(own["collapsed"]) if differences else "-",
+        str(own["collapsed"]) if own["compared"] else "-",
         f"{pace / members:.2f}" if pace and members else "-",
     ]

@@ -19,19 +19,11 @@ from common.experiment.reporting.grouping import (
 )
 from common.experiment.reporting.metric_table import mean_metrics
 from common.experiment.reporting.run_record import ACCURACY, RunsBySeed, is_number, part_of
+from common.experiment.run_choice import optimised_scores
 
 CONFUSION = "oracle/target_test_confusion"
-# Terms and whole methods that make the target's predictions sure, which scores of that take for
-# skill.
-CONFIDENT = (
-    "minimum_class_confusion",
-    "entropy",
-    "information_maximization",
-    "nuclear_norm",
-    "fixmatch",
-    "mean_teacher",
-    *("adamatch", "shot", "tent"),
-)
+# Stands for all scores that take sure predictions for skill.
+REWARDS_CONFIDENCE = "information_maximization"
 
 Row = dict[str, Any]
 
@@ -228,7 +220,10 @@ def _describe_row(runs: RunsBySeed) -> Row:
     members = median(run.times[-1].get("members") for run in runs.values() if run.times)
     data = part_of(first.config, "data", dict)
     own = part_of(data, "batch_sizes", dict)
-    parts = {*part_of(first.config, "alignment", dict), part_of(first.config, "method", str)}
+    parts = {
+        "alignment": part_of(first.config, "alignment", dict),
+        "method": part_of(first.config, "method", str),
+    }
     default = dict.fromkeys(domains, data.get("batch_size"))
     if data.get("target_labels_per_class"):
         default |= {"target_labelled": LABELLED_BATCH}
@@ -237,7 +232,7 @@ def _describe_row(runs: RunsBySeed) -> Row:
     if pace and members and batches and all(map(is_number, batches)):
         rate = 1000 * members * sum(batches) / pace
     return {
-        "rewards_confidence": not parts.isdisjoint(CONFIDENT),
+        "rewards_confidence": bool(optimised_scores(REWARDS_CONFIDENCE, parts)),
         "sees_target": _describe_sight(first.result, domains),
         "parameters": part_of(first.result, "parameters", dict),
         "milliseconds_per_step": pace,

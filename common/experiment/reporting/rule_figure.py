@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from common.experiment.reporting.figure_style import FAINT_INK, INK, make_figure, styled
+from common.experiment.reporting.rule_order import FIRST
 from common.experiment.statistics import confidence_interval
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ READING = (
 )
 MAX_RULES, MAX_ROWS = 8, 12
 # Those that people ask for first; then the others in their order.
-FIRST_RULES = ("last", "source_val", "consensus", "information_maximization")
+FIRST_RULES = tuple(dict.fromkeys((*FIRST, "consensus", "information_maximization")))
 ORACLE = "oracle"
 RULE_COLORS = (
     *("#24292F", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255"),

@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from common.experiment.reporting.collapse import plain_accuracy
 from common.experiment.reporting.grouping import data_of, method_of, reference_of, settings_of
 from common.experiment.reporting.row import values_of
 from common.experiment.reporting.run_record import ACCURACY, Run, RunsBySeed, is_number, part_of
@@ -30,7 +29,8 @@ class Candidate(NamedTuple):
         run: The run.
         evaluations: Its records with label-free scores and both accuracies on the target, in the
             order of their steps; the last one also has the scores that are computed once a run.
-        plain: Mean accuracy of the row's own source_only at the last step, or None without one.
+        plain: Accuracy of the row's own source_only of the same seed and data at the last step, its
+            mean where it has none, or None without any.
     """
 
     name: str
@@ -57,11 +57,15 @@ def candidates_of(members: Mapping[str, RunsBySeed]) -> list[Candidate]:
         if "target_labelled" in part_of(next(iter(runs.values())).config, "domains", list):
             continue
         base = reference_of(name, "source_only", members)
-        values = list(values_of(members[base], "last").values()) if base else []
-        plain = float(np.mean(values)) if values else None
-        for run in runs.values():
+        others = members[base] if base else {}
+        plain = {
+            (seed, data_of(others[seed])): value
+            for seed, value in values_of(others, "last").items()
+        }
+        for seed, run in runs.items():
             if evaluations := _evaluations(run):
-                found.append(Candidate(name, run, evaluations, plain))
+                own = plain_accuracy(plain, (seed, data_of(run)))
+                found.append(Candidate(name, run, evaluations, own))
     return found
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from common.evaluation.scores.fact import FACTS
 from common.experiment import statistics
+from common.experiment.reporting.collapse import COLLAPSE, has_collapsed
 from common.experiment.reporting.grouping import method_of
-from common.experiment.reporting.ranking import COLLAPSE
 from common.experiment.reporting.rule_pool import (
     VALIDATION,
     Candidate,
@@ -104,7 +104,7 @@ def _is_known(rule: str, candidates: Sequence[Candidate]) -> bool:
 
 
 def _has_collapsed(candidate: Candidate, accuracy: float) -> bool | None:
-    return None if candidate.plain is None else accuracy < candidate.plain - COLLAPSE
+    return None if candidate.plain is None else has_collapsed(accuracy, candidate.plain)
 
 
 def _judge_steps(candidates: Sequence[Candidate], rules: Sequence[str]) -> dict[str, Any]:
@@ -149,7 +149,8 @@ def _judge_pools(pools: Sequence[Pool], rules: Sequence[str], *, at_last: bool) 
             biased = any(optimised_scores(rule, other.run.config) for other in pool.values())
             bad = _has_collapsed(own, record[ACCURACY])
             choices[rule].append(Choice(seed, best - record[ACCURACY], bad, biased))
-        choices[BY_LOT].append(_by_lot(seed, best, [(o, r[ACCURACY]) for o, r in tried]))
+        accuracies = [(own, record[ACCURACY]) for own, record in tried]
+        choices[BY_LOT].append(_by_lot(seed, best, accuracies))
     return _sum_up(choices) if pools else {}
 
 

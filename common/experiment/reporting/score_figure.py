@@ -10,6 +10,7 @@ import numpy as np
 
 from common.experiment.reporting.figure_style import FAINT_INK, make_figure, styled
 from common.experiment.reporting.run_record import is_number
+from common.experiment.statistics import rank_correlation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,23 +51,6 @@ def pairs_of(records: Mapping[str, Iterable[Sequence[Mapping[str, Any]]]]) -> Pa
     }
 
 
-def rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """Computes Spearman's rank correlation.
-
-    Args:
-        pairs: Of finite numbers.
-
-    Returns:
-        The correlation, or None where one side is constant or there are fewer than three pairs.
-    """
-    from scipy.stats import rankdata
-
-    ranks = [rankdata(side) for side in zip(*pairs, strict=True)]
-    if len(pairs) < 3 or any(np.ptp(own) == 0 for own in ranks):
-        return None
-    return float(np.corrcoef(*ranks)[0, 1])
-
-
 @styled
 def score_against_accuracy(pairs: Pairs, colors: Mapping[str, str], *, title: str) -> Figure:
     """Shows one panel a score.
@@ -102,7 +86,7 @@ def score_against_accuracy(pairs: Pairs, colors: Mapping[str, str], *, title: st
             axes.scatter(
                 places[:, 0], 100 * places[:, 1], s=9, color=colors[row], alpha=0.55, linewidths=0
             )
-        found = rank_correlation(every)
+        found = rank_correlation(*zip(*every, strict=True))
         said = "-" if found is None else f"{found:+.2f}".replace("-", "−")
         axes.set_title(f"{score}\nrank correlation {said}", fontsize=8.5)
         axes.grid()

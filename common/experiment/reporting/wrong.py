@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.experiment.reporting.cell import escape, group_by_reason, write_estimate
+from common.experiment.reporting.collapse import COLLAPSE
 from common.experiment.reporting.ranking import rank_rows
 from common.experiment.reporting.table import wrong_with
 
@@ -48,12 +49,6 @@ def find_problems(
         place = f"{own['experiment']}/{own['run']}"
         found["collapsed"] += [
             f"{place}: {text}" for text in own["warnings"] if not text.startswith(OF_STARTS)
-        ]
-        known = " ".join(own["warnings"])
-        found["collapsed"] += [
-            f"{place}: {flag} at {len(steps)} evaluation{'s' if len(steps) > 1 else ''}"
-            for flag, steps in own["flags"].items()
-            if flag not in known
         ]
     found["collapsed"] += _collapsed_rows(summary)
     found["negative_transfer"] = _worse_rows(summary["rows"])
@@ -110,8 +105,8 @@ def _collapsed_rows(summary: Mapping[str, Any]) -> list[str]:
             == (task["experiment"], task["task"], "last")
         ]
         said += [
-            f"{task['task']}: {own['collapsed']} of {len(own['differences'])} runs of "
-            f"{own['name']} lose more than 10 points against source_only (by target labels)"
+            f"{task['task']}: {own['collapsed']} of {own['compared']} runs of {own['name']} lose "
+            f"more than {100 * COLLAPSE:.0f} points against source_only (by target labels)"
             for own in rank_rows(rows, min_rows=1)
             if own["collapsed"]
         ]

@@ -14,6 +14,8 @@ from common.experiment.search import flag, objective, study
 from common.experiment.search.search_range import Range, make_ranges, read_ranges
 
 Config = Mapping[str, Any]
+# What Optuna calls otherwise.
+STATES = {"PRUNED": "flagged"}
 
 
 def run(
@@ -50,10 +52,12 @@ def run(
         for values in _ends(ranges):
             for run in _make_runs(config, resolve, 1, values):
                 check_population([run], make_method)
-    content = [folder.identity(base), sorted(_plain(ranges).items()), score, rule, given["seeds"]]
+    is_maximised = objective.is_maximised(score)
+    goal = [score, is_maximised, rule, given["seeds"]]
+    content = [folder.identity(base), sorted(_plain(ranges).items()), *goal]
     name = study.name_of(str(base["method"]), content)
     place = folder.experiment_folder(base) / "search" / name
-    found = study.Search(name, place, ranges, given["trials"])
+    found = study.Search(name, place, ranges, given["trials"], is_maximised)
     warnings = objective.warnings_of(score, base, list(ranges))
     for warning in warnings:
         print(f"note: {warning}", file=sys.stderr)
@@ -119,7 +123,7 @@ def _write(
     every = [
         {
             "number": trial.number,
-            "state": trial.state.name.lower(),
+            "state": STATES.get(trial.state.name, trial.state.name.lower()),
             "value": trial.value,
             "values": trial.params,
         }
@@ -127,9 +131,11 @@ def _write(
         if trial.state.is_finished()
     ]
     scored = [trial for trial in every if trial["value"] is not None]
-    best = max(scored, key=lambda trial: trial["value"], default=None)
+    choose = max if search.is_maximised else min
+    best = choose(scored, key=lambda trial: trial["value"], default=None)
     about = {
         "score": f"score/{score}",
+        "higher_is_better": search.is_maximised,
         "selection": rule,
         "seeds": given["seeds"],
         "ranges": _plain(search.ranges),
@@ -140,7 +146,9 @@ def _write(
     path = search.place / "search.json"
     folder.write_json(path, about)
     if best is None:
-        raise outcome.RunFailed(f"none of {len(every)} trials has a score; see {path}")
+        raise outcome.RunFailed(
+            f"none of {len(every)} trials has a score without a flag; see {path}"
+        )
     changes = [f"--config.{key}={value}" for key, value in best["values"].items()]
     print(
         f"best of {len(scored)} trials: score/{score} {best['value']:.4f} (trial {best['number']})"

@@ -1,4 +1,4 @@
-"""What a search maximizes: a score that reads no target label, at the step that a rule chose."""
+"""What a search optimises: a score that reads no target label, at the step that a rule chose."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from common.evaluation.scores.score import SCORES
+from common.evaluation.scores.fact import FACTS
 from common.experiment import folder
+from common.experiment.run_choice import SCALES_LOGITS, optimised_scores
+from common.experiment.search.study import WORST
 from common.experiment.selection import ORACLE, RULES
+from common.experiment.selection_check import check_computed
+from common.experiment.selection_rule import is_flagged
 from common.legal import check_name
 
 Config = Mapping[str, Any]
@@ -19,8 +23,19 @@ COSTLY = {
     "reverse_validation": "evaluation.reverse_validation",
     "cross_validation": "data.folds",
 }
-# Terms that maximize a score themselves, or what it is made of: it says little of such a row.
-OPTIMIZED_BY = ("entropy", "information_maximization", "minimum_class_confusion", "nuclear_norm")
+
+
+def is_maximised(score: str) -> bool:
+    """Says in which direction a search goes.
+
+    Args:
+        score: Name of the score.
+
+    Returns:
+        Whether more of it is better.
+    """
+    # What takes more than an evaluation is an accuracy.
+    return score in COSTLY or FACTS[score].higher_is_better
 
 
 def check_objective(score: str, rule: str, config: Config) -> None:
@@ -40,8 +55,10 @@ def check_objective(score: str, rule: str, config: Config) -> None:
                 f"--{flag} is {name!r}, which reads target labels; a search may not, since its "
                 "result would be chosen by what it is judged by"
             )
-    check_name("--score", score, (*SCORES, *COSTLY))
+    check_name("--score", score, (*FACTS, *COSTLY))
     check_name("--selection", rule, RULES)
+    check_computed("--score", score, config)
+    check_computed("--selection", rule, config)
     if key := COSTLY.get(score):
         group, name = key.split(".")
         if not config[group][name]:
@@ -63,15 +80,16 @@ def warnings_of(score: str, config: Config, keys: Sequence[str]) -> list[str]:
     Returns:
         Sentences.
     """
+    if score in COSTLY:
+        return []
     found = []
-    terms = [name for name in config["alignment"] if name in OPTIMIZED_BY]
-    if terms and score in SCORES:
+    if optimised_scores(score, config):
         found.append(
-            f"config.alignment.{terms[0]} raises the score {score} by itself, so that the score "
-            "says little of how well a run does"
+            f"{config['method']} trains for the score {score}, which says little of how well such "
+            "a run does"
         )
-    changed = [key for key in keys if key.startswith("objective.")]
-    if changed and score in SCORES:
+    changed = [key for key in keys if key.split(".")[0] in SCALES_LOGITS]
+    if changed:
         found.append(
             f"config.{changed[0]} changes the logits of right and wrong predictions alike: scores "
             f"such as {score} cannot be compared between its values"
@@ -88,14 +106,18 @@ def value_of(configs: Sequence[Config], score: str, rule: str) -> float | None:
         rule: Name of the rule that chooses the step.
 
     Returns:
-        The mean over seeds; None where a run failed or has no such score.
+        The mean over seeds. `WORST` where the collapse guard flags what the rule chose in a run, or
+        leaves it nothing to choose. None where a run failed or has no such score.
     """
-    values = []
-    for config in configs:
-        if not folder.is_done(config):
-            return None
-        result = folder.read_json(folder.run_folder(config) / "result.json")
-        values.append(result["selections"].get(rule, {}).get(f"score/{score}"))
+    if not all(map(folder.is_done, configs)):
+        return None
+    chosen = [
+        folder.read_json(folder.run_folder(config) / "result.json")["selections"].get(rule)
+        for config in configs
+    ]
+    if any(own is None or is_flagged(own) for own in chosen):
+        return WORST
+    values = [own.get(f"score/{score}") for own in chosen]
     known = [float(value) for value in values if value is not None]
     if len(known) < len(configs) or not np.isfinite(known).all():
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ from common.experiment.search.search_range import Range
 
 # By which a process knows the trials whose runs lie in its own folder.
 FOLDER = "folder"
+# The value of settings that are worse than any other, in whichever direction the search goes.
+WORST = math.inf
 
 
 class Search(NamedTuple):
@@ -25,12 +28,14 @@ class Search(NamedTuple):
         place: The folder of its files.
         ranges: What may be changed, by key.
         num_trials: Trials that it ends with.
+        is_maximised: Whether more is better.
     """
 
     name: str
     place: Path
     ranges: Mapping[str, Range]
     num_trials: int
+    is_maximised: bool = True
 
 
 def name_of(prefix: str, content: Any) -> str:
@@ -82,7 +87,10 @@ def open_study(search: Search, storage: str | None) -> Any:
                 JournalFileBackend(file, lock_obj=JournalFileOpenLock(file))
             )
         return optuna.create_study(
-            storage=kept, study_name=search.name, direction="maximize", load_if_exists=True
+            storage=kept,
+            study_name=search.name,
+            direction="maximize" if search.is_maximised else "minimize",
+            load_if_exists=True,
         )
     except Exception as error:
         said = " ".join(str(error).split())
@@ -106,24 +114,27 @@ def run_trials(
     Args:
         study: The study.
         search: The search.
-        train: Trains what some values ask for; None where a run failed.
+        train: Trains what some values ask for; `WORST` where they are worse than any, and None
+            where a run failed.
         request: Looked at between two trials.
         say: Tells a person what happens.
 
     Raises:
         Stopped: A signal came; the trial is gone on with by the same command.
     """
-    own = folder_mark(search.place)
+    mark = folder_mark(search.place)
     while True:
         if request:
             raise Stopped(f"{request.received}: run the same command to go on")
-        trial = _adopt(study, search, own)
+        trial = _adopt(study, search, mark)
         if trial is None:
-            mine = [t for t in study.trials if t.state.is_finished() or FOLDER in t.user_attrs]
+            mine = [
+                own for own in study.trials if own.state.is_finished() or FOLDER in own.user_attrs
+            ]
             if len(mine) >= search.num_trials:
                 return
             trial = _ask(study, search)
-            trial.set_user_attr(FOLDER, own)
+            trial.set_user_attr(FOLDER, mark)
         try:
             with lock.hold([search.place], f".trial-{trial.number}"):
                 if not study.trials[trial.number].state.is_finished():
@@ -215,6 +226,10 @@ def _train(
     value = train(values)
     if value is None:
         study.tell(trial.number, state=TrialState.FAIL)
+    elif value == WORST:
+        # The sampler learns from it, as the worst, and not from what failed.
+        study.tell(trial.number, state=TrialState.PRUNED)
     else:
         study.tell(trial.number, value)
-    say(f"trial {trial.number}: {'failed' if value is None else f'{value:.4f}'}")
+    said = {None: "failed", WORST: "flagged by the collapse guard"}
+    say(f"trial {trial.number}: {said.get(value) or f'{value:.4f}'}")

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from common.experiment.statistics.interval import MIN_INTERVAL, confidence_interval
+from common.experiment.statistics.over_tasks import RANK_DECIMALS
 
 
 class Difference(NamedTuple):
@@ -18,7 +19,8 @@ class Difference(NamedTuple):
     Attributes:
         mean: Mean difference over the shared seeds.
         ci95: Ends of its 95 % interval, or None for fewer than three seeds.
-        p_value: Of the two-sided paired t test, or None for fewer than three seeds.
+        p_value: Of the two-sided paired t test, or None for fewer than three seeds and where all
+            differences are equal.
         n: Number of shared seeds.
         seeds: The shared seeds, ascending.
         values: The differences, in the order of the seeds.
@@ -58,10 +60,11 @@ def t_test(values: Sequence[float]) -> float | None:
         values: Finite numbers; for a paired test, differences.
 
     Returns:
-        The two-sided p value, or None for fewer than three values.
+        The two-sided p value; None for fewer than three values, and where they are equal but for
+        rounding: that a few accuracies differ by the same is chance, and no proof without doubt.
     """
     data = np.asarray(values, np.float64)
-    if data.size < MIN_INTERVAL:
+    if data.size < MIN_INTERVAL or np.ptp(data.round(RANK_DECIMALS)) == 0:
         return None
     return 2 * _probability_below(data if data.mean() > 0 else -data)
 

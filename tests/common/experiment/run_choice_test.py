@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.experiment.run_choice import choose_run, optimised_scores, rank_runs
+from common.experiment.run_choice import optimised_scores, rank_runs
 from common.experiment.selection import RULES
 from common.experiment.selection_rule import CONSENSUS, UNGUARDED
 from tests.common.experiment.selection_test import make_records, turned
@@ -47,9 +47,8 @@ def test_runs_are_ordered_by_the_evaluation_that_the_rule_chooses_in_each():
 @pytest.mark.parametrize("rule", sorted(set(RULES) - {"last", "source_val"}))
 def test_every_score_and_consensus_choose_the_run_that_all_of_them_prefer(rule):
     records = {name: RECORDS[name] for name in "ab"}
-    configs = {name: config_of() for name in records}
-    found = choose_run(records, rule, configs=configs, num_source_val=100)
-    assert found is not None and (found.name, found.index) == ("b", 0)
+    best = rank(records, rule)[0]
+    assert (best.name, best.index) == ("b", 0)
 
 
 def test_consensus_ranks_the_runs_anew():
@@ -65,9 +64,7 @@ def test_consensus_ranks_the_runs_anew():
 
 
 def test_nothing_chosen_is_no_run():
-    options = {"configs": {"c": config_of()}, "num_source_val": 100}
-    assert choose_run({"c": RECORDS["c"]}, IM, **options) is None
-    assert choose_run({}, IM, configs={}, num_source_val=100) is None
+    assert rank({"c": RECORDS["c"]}) == rank({}) == []
 
 
 def test_target_labels_order_nothing():
@@ -118,4 +115,8 @@ def test_a_run_is_known_by_its_terms_and_by_its_row():
     by_term = config_of() | {"alignment": {IM: {"weight": 1.0}}}
     assert optimised_scores(IM, by_term) == [IM]
     assert optimised_scores(f"{IM}{UNGUARDED}", config_of(method=f"mdd+{IM}")) == [IM]
+    assert optimised_scores(IM, config_of(method="dann+mean_teacher")) == [IM]
+    weighted = config_of() | {"alignment": {"importance_weighting": {"weight": 1.0}}}
+    name = "importance_weighted_validation"
+    assert optimised_scores(name, weighted) == optimised_scores("consensus", weighted) == [name]
     assert optimised_scores(IM, config_of()) == optimised_scores("last", by_term) == []

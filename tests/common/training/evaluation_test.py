@@ -187,4 +187,4 @@ def test_what_a_score_reads_is_there():
                 jax.eval_shape(lambda: compute_scores(part, key, (name,)))  # noqa: B023
     for name in scores_module.WEIGHED:
         with pytest.raises(ValueError, match="domain classifier"):
-            SCORES[name].compute(whole, key)
+            SCORES[name](whole, key)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from common.evaluation.evidence import Evidence
+from common.evaluation.scores.fact import FACTS
 from common.evaluation.scores.score import SCORES, compute_scores
 from dann.method import ALIGNMENTS, METHODS
 from tests.made_up_evidence import (
@@ -89,7 +90,7 @@ def test_a_member_has_the_scores_that_it_has_alone(member, together):
 
 @pytest.mark.parametrize("name", SCORES)
 def test_a_good_network_is_better_than_a_collapsed_one_where_the_score_says_so(name, together):
-    sign = 1 if SCORES[name].higher_is_better else -1
+    sign = 1 if FACTS[name].higher_is_better else -1
     good, collapsed = sign * together[name][0], sign * together[name][2]
     assert (good > collapsed) == (name not in REWARD_COLLAPSE)
 
@@ -106,7 +107,7 @@ def test_no_label_of_the_target_can_reach_a_score():
     labels = [name for name in Evidence._fields if "label" in name]
     assert labels == ["source_train_label", "source_val_label"]
     for own in SCORES.values():
-        assert list(inspect.signature(own.compute).parameters) == ["evidence", "key"]
+        assert list(inspect.signature(own).parameters) == ["evidence", "key"]
     with pytest.raises(ValueError, match="target_val_label"):
         evidence_of(on_device(make_parts()))._replace(target_val_label=np.zeros(3))
 
@@ -121,9 +122,8 @@ def test_the_program_calls_no_lapack():
 
 @pytest.mark.parametrize("name", SCORES)
 def test_a_score_says_what_it_is(name):
-    own = SCORES[name]
-    assert own.compute.__name__ == name
-    text = " ".join((inspect.getdoc(own.compute) or "").split())
-    assert f"{'Higher' if own.higher_is_better else 'Lower'} is better" in text
+    fact = FACTS[name]
+    text = " ".join((inspect.getdoc(SCORES[name]) or "").split())
+    assert f"{'Higher' if fact.higher_is_better else 'Lower'} is better" in text
     assert "assum" in text and "References:" in text
-    assert own.reference and set(own.optimised_by) <= {*ALIGNMENTS, *METHODS}
+    assert fact.reference and set(fact.optimised_by) <= {*ALIGNMENTS, *METHODS}

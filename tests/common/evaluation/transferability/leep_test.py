@@ -32,3 +32,9 @@ def test_an_old_class_without_any_share_changes_nothing():
     wider = np.concatenate([theta, np.zeros((3, 1))], axis=1)
     labels = np.asarray([0, 1, 1])
     assert leep(wider, labels) == leep(theta, labels)
+
+
+def test_an_example_without_any_share_costs_much_and_not_everything():
+    theta = np.asarray([[0.8, 0.2], [0.3, 0.7], [0.0, 0.0]])
+    found = leep(theta, np.asarray([0, 1, 1]))
+    assert np.isfinite(found) and found < -200

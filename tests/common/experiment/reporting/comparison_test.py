@@ -4,6 +4,7 @@ import shutil
 import pytest
 
 from common.experiment import compare
+from common.experiment.reporting import comparison, comparison_section
 from common.experiment.reporting.comparison import compare_runs
 from common.experiment.reporting.run_record import read_runs
 from tests.made_up_runs import SEEDS, hostile_experiment, write_experiment, write_run
@@ -113,6 +114,21 @@ def test_comparison_is_written_and_printed(experiment, after):
     held = json.loads((after / "report" / "comparison.json").read_text())
     assert held["rows"] == made.compared["rows"]
     assert "<script>" in (after / "report" / "comparison.html").read_text()
+
+
+def test_another_default_rule_comes_first_and_is_the_one_printed(experiment, after, monkeypatch):
+    for module in (compare, comparison, comparison_section):
+        monkeypatch.setattr(module, "DEFAULT_RULE", "source_val")
+
+    def lower(result):
+        result["selections"]["source_val"]["oracle/target_test_accuracy"] = 0.25
+
+    for path in after.glob("dann-*/result.json"):
+        change(path, lower)
+    made = compare.write_compared([experiment, after])
+    rules = [row["rule"] for row in made.compared["rows"]]
+    assert (rules[0], rules[-1]) == ("source_val", "oracle")
+    assert "25.0" in made.text and "78.8" not in made.text
 
 
 def test_hostile_names_stay_text(tmp_path):

@@ -1,9 +1,12 @@
 import importlib.util
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from common.experiment.reporting import embedding_figure
+from common.experiment.reporting import drawing, embedding_figure
+from common.experiment.reporting.drawing import A_DISTANCE
 from tests.common.experiment.reporting.figure_test import CLASSES, assert_legible, make_outputs
 
 
@@ -25,25 +28,21 @@ def test_components_of_a_single_feature_lie_on_a_line():
     )
 
 
-@pytest.mark.parametrize(("shift", "low", "high"), [(0.0, 0.0, 0.35), (9.0, 2.0, 2.0)])
-def test_distance_of_equal_and_of_separate_domains(shift, low, high):
-    rng = np.random.default_rng(0)
-    source, target = rng.normal(size=(300, 8)), rng.normal(size=(240, 8)) + shift
-    assert low <= embedding_figure.proxy_a_distance(source, target) <= high
-
-
-def test_distance_is_tested_on_points_that_were_not_learned_from():
-    """With more features than points every domain can be told apart by heart."""
-    rng = np.random.default_rng(0)
-    source, target = rng.normal(size=(40, 200)), rng.normal(size=(40, 200))
-    assert embedding_figure.proxy_a_distance(source, target) < 0.9
-
-
-def test_figure_by_components_states_the_distance():
-    outputs = {"dann": make_outputs(0)}
-    figure = embedding_figure.embedding(outputs, CLASSES, title="PCA", projection="PCA")
+def test_distance_is_that_of_the_runs_records_or_none():
+    runs: dict[str, Any] = {
+        "dann": SimpleNamespace(records=[{A_DISTANCE: 1.9}, {A_DISTANCE: 0.25}]),
+        "mmd": SimpleNamespace(records=[{A_DISTANCE: 0.5}, {"step": 7}]),
+        "coral": SimpleNamespace(records=[]),
+    }
+    distances = drawing.last_values(runs, A_DISTANCE)
+    assert distances == {"dann": 0.25}
+    outputs = {"dann": make_outputs(0), "mmd": make_outputs(1)}
+    figure = embedding_figure.embedding(
+        outputs, CLASSES, title="PCA", projection="PCA", distances=distances
+    )
     assert_legible(figure)
-    assert figure.axes[0].get_title(loc="left").startswith("dann: by domain, A-distance ")
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles[0] == "dann: by domain, A-distance 0.25" and titles[2] == "mmd: by domain"
 
 
 def test_umap_is_offered_where_it_is_installed(monkeypatch):

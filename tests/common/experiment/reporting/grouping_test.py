@@ -2,7 +2,12 @@
 
 from typing import Any
 
-from common.experiment.reporting.grouping import OWN_SETTINGS, differing_keys, settings_of
+from common.experiment.reporting.grouping import (
+    OWN_SETTINGS,
+    differing_keys,
+    flatten_settings,
+    settings_of,
+)
 from common.experiment.reporting.run_record import Run
 
 
@@ -38,3 +43,10 @@ def test_what_is_trained_before_is_a_rows_own():
         sha256="12" * 32,
     )
     assert is_own(plain, after)
+
+
+def test_what_measures_a_run_makes_no_other_row():
+    measures = {"keep": ("mixval",), "scores": (), "score_examples": 9, "guard": {"loss_factor": 1}}
+    trains = {"every": 100, "patience": 2, "stop_by": "mixval"}
+    found = flatten_settings({"evaluation": {**measures, **trains}})
+    assert found == {f"evaluation.{name}": value for name, value in trains.items()}

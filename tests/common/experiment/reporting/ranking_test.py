@@ -2,6 +2,7 @@
 
 import pytest
 
+from common.experiment.reporting.collapse import COLLAPSE, has_collapsed
 from common.experiment.reporting.ranking import rank_rows, write_ranking
 from tests.made_up_runs import ACCURACY, SEEDS, summarize, write_run
 
@@ -65,3 +66,14 @@ def test_runs_on_other_data_are_not_paired(rows):
     own["target_accuracy"]["data"] = ["other", *own["target_accuracy"]["data"][1:]]
     ranked = {entry["name"]: entry for entry in rank_rows(changed)}
     assert len(ranked["dann"]["differences"]) == 3
+    # It may still have collapsed, against the mean.
+    assert (ranked["dann"]["compared"], ranked["dann"]["collapsed"]) == (4, 0)
+    own["target_accuracy"]["values"] = [0.0, *own["target_accuracy"]["values"][1:]]
+    ranked = {entry["name"]: entry for entry in rank_rows(changed)}
+    assert (ranked["dann"]["below"], ranked["dann"]["collapsed"]) == (0, 1)
+
+
+@pytest.mark.parametrize(("accuracy", "collapsed"), [(0.7, False), (0.699, True), (0.9, False)])
+def test_ten_points_are_no_collapse_whatever_rounding_says(accuracy, collapsed):
+    assert 0.7 - 0.8 < -COLLAPSE
+    assert has_collapsed(accuracy, 0.8) == collapsed

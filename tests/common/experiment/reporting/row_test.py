@@ -82,14 +82,14 @@ def test_time_between_two_starts_is_no_training():
 
 def test_rows_that_are_trained_for_sure_predictions_are_marked(tmp_path):
     terms = {"dann": ("domain_adversarial",), "dann+entropy": ("domain_adversarial", "entropy")}
-    for method in (*terms, "adamatch"):
+    for method in (*terms, "adamatch", "mean_teacher"):
         path = write_run(tmp_path / "digits", method, 100, 0.7) / "config.json"
         held = json.loads(path.read_text())
         held["config"]["alignment"] = {term: {"weight": 1.0} for term in terms.get(method, ())}
         path.write_text(json.dumps(held))
     summary = summarize(tmp_path / "digits")
     marked = {row["method"]: row["rewards_confidence"] for row in summary["rows"]}
-    assert marked == {"dann": False, "dann+entropy": True, "adamatch": True}
+    assert marked == {"dann": False, "dann+entropy": True, "adamatch": True, "mean_teacher": True}
 
 
 def test_unfinished_runs_are_named_and_leave_the_pairs(experiment):

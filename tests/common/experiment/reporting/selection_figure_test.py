@@ -8,6 +8,7 @@ from common.experiment.reporting import calibration_figure, drawing, rule_figure
 from common.experiment.reporting import figure as figures
 from common.experiment.reporting.grouping import group_by_task
 from common.experiment.reporting.run_record import read_runs
+from common.experiment.selection_rule import DEFAULT_RULE
 from tests.common.experiment.reporting.figure_test import (
     ACCURACY,
     COLORS,
@@ -32,6 +33,11 @@ def test_rules_are_listed_with_the_usual_ones_first_and_the_oracle_last():
     assert len(many) == rule_figure.MAX_RULES and (many[0], many[-1]) == ("last", "oracle")
     assert rule_figure.shown_rules(["last"]) == ["last"]
     assert rule_figure.rule_style(shown)["oracle"]["markerfacecolor"] == "white"
+
+
+def test_default_rule_is_listed_first():
+    assert rule_figure.FIRST_RULES[0] == DEFAULT_RULE
+    assert len(set(rule_figure.FIRST_RULES)) == len(rule_figure.FIRST_RULES)
 
 
 def test_each_rule_has_a_mean_and_an_interval_in_each_row():

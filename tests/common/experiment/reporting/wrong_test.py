@@ -35,7 +35,8 @@ def test_everything_is_named_in_its_place(found):
     assert found["not_finite"] == ["digits/dann-seed900-nan: the loss is not finite (step 7)"]
     assert found["failed"] == ["digits/dann-seed900-lost: the disk is full (step 7)"]
     assert "digits/dann-seed100-0.3: one class is left" in found["collapsed"]
-    assert "digits/dann-seed101-0.3: source floor at 2 evaluations" in found["collapsed"]
+    # A flag that was worth a warning has one; others passed.
+    assert not any("source floor" in text for text in found["collapsed"])
     (lost,) = [text for text in found["collapsed"] if "lose more than" in text]
     assert "4 of 4 runs of coral" in lost
     (worse,) = found["negative_transfer"]

@@ -3,9 +3,10 @@ import json
 import optuna
 import pytest
 
+from common.evaluation.scores.fact import FACTS
 from common.experiment import family, folder, lock
 from common.experiment.outcome import Stopped, StopRequest
-from common.experiment.search import command, objective, study
+from common.experiment.search import command, flag, objective, study
 from common.experiment.search.search_range import Range, make_ranges, read_ranges
 from configs import base, catalogue
 from tests.config import tiny_rows
@@ -67,6 +68,13 @@ def test_file_without_ranges_is_told_how_to_declare_them():
         ("informaton_maximization", "last", "did you mean 'information_maximization'?"),
         ("information_maximization", "lst", "--selection is 'lst'; did you mean 'last'?"),
         ("reverse_validation", "last", "needs config.evaluation.reverse_validation, which is"),
+        (
+            "mixval",
+            "last",
+            "--score names 'mixval', but this run does not compute the score mixval",
+        ),
+        ("mixval", "last", "add it to config.evaluation.scores"),
+        ("information_maximization", "consensus", "--selection names 'consensus', but"),
     ],
 )
 def test_objective_that_reads_target_labels_or_is_none_is_refused(score, rule, sentence, tmp_path):
@@ -75,23 +83,82 @@ def test_objective_that_reads_target_labels_or_is_none_is_refused(score, rule, s
     assert sentence in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("group", "changes", "sentence"),
+    [
+        ("evaluation", {"score_examples": 0}, "config.evaluation.score_examples is 0"),
+        ("task", {"kind": "regression"}, "config.task.kind is 'regression'"),
+    ],
+)
+def test_score_that_no_run_computes_is_refused_with_its_key(group, changes, sentence, tmp_path):
+    config = tiny(tmp_path)
+    config = {**config, group: {**config[group], **changes}}
+    with pytest.raises(ValueError) as error:
+        objective.check_objective("information_maximization", "last", config)
+    assert sentence in str(error.value)
+
+
+def write_result(run, **selections):
+    folder.run_folder(run).mkdir(parents=True)
+    folder.write_json(folder.run_folder(run) / "result.json", {"selections": selections})
+
+
 def test_objective_is_the_mean_over_seeds_and_never_the_oracle(tmp_path):
     runs = [tiny(tmp_path, seed=seed) for seed in range(2)]
     for run, value in zip(runs, (1.0, 2.0), strict=True):
-        folder.run_folder(run).mkdir(parents=True)
         at = {"score/information_maximization": value, "oracle/target_test_accuracy": -9.0}
-        folder.write_json(folder.run_folder(run) / "result.json", {"selections": {"last": at}})
+        write_result(run, last=at)
     assert objective.value_of(runs, "information_maximization", "last") == 1.5
-    assert objective.value_of(runs, "information_maximization", "source_val") is None
+    assert objective.value_of(runs, "mixval", "last") is None
     missing = tiny(tmp_path, seed=2)
     assert objective.value_of([*runs, missing], "information_maximization", "last") is None
 
 
-def test_score_that_a_row_maximizes_itself_is_noted(tmp_path):
+def test_settings_of_which_a_run_is_flagged_are_the_worst(tmp_path):
+    sure = {"score/information_maximization": 2.0}
+    write_result(tiny(tmp_path), last=sure)
+    write_result(tiny(tmp_path, seed=1), last={**sure, "flags": ["few_classes"]})
+    runs = [tiny(tmp_path, seed=seed) for seed in range(2)]
+    assert objective.value_of(runs[:1], "information_maximization", "last") == 2.0
+    assert objective.value_of(runs, "information_maximization", "last") == study.WORST
+    # A rule to which the guard left no evaluation has chosen none.
+    assert objective.value_of(runs[:1], "information_maximization", "mixval") == study.WORST
+
+
+def test_every_score_is_searched_in_its_direction():
+    assert {name for name in FACTS if not objective.is_maximised(name)} == {
+        *("entropy", "mmd", "proxy_a_distance", "importance_weighted_validation"),
+        *("deep_embedded_validation", "deep_embedded_validation_uncontrolled"),
+    }
+    assert objective.is_maximised("reverse_validation")
+
+
+@pytest.mark.parametrize("is_maximised", [True, False])
+def test_direction_reaches_the_sampler_and_flagged_trials_are_its_worst(is_maximised, tmp_path):
+    search = make_search(tmp_path, 3)._replace(is_maximised=is_maximised)
+    values = iter([1.0, study.WORST, 2.0])
+    trials = run_trials(search, lambda own: next(values))
+    assert [(own[0], own[2]) for own in trials] == [
+        *(("COMPLETE", 1.0), ("PRUNED", None), ("COMPLETE", 2.0)),
+    ]
+    assert study.open_study(search, None).best_value == (2.0 if is_maximised else 1.0)
+
+
+def test_processes_of_one_run_do_not_search():
+    flag.refuse_coordinator("")
+    with pytest.raises(ValueError, match="is for train and sweep; start search once a machine"):
+        flag.refuse_coordinator("auto")
+
+
+def test_score_that_a_row_trains_for_is_noted(tmp_path):
     config = tiny(tmp_path, "dann+information_maximization")
     keys = ["objective.label_smoothing"]
     warnings = objective.warnings_of("information_maximization", config, keys)
-    assert len(warnings) == 2 and "alignment.information_maximization raises" in warnings[0]
+    assert len(warnings) == 2
+    assert "dann+information_maximization trains for the score" in warnings[0]
+    assert not objective.warnings_of("mixval", config, [RATE])
+    # A whole method without such a term.
+    assert objective.warnings_of("entropy", config | {"method": "shot", "alignment": {}}, [RATE])
     assert not objective.warnings_of("information_maximization", tiny(tmp_path), [RATE])
 
 
@@ -156,9 +223,13 @@ def test_processes_with_other_folders_share_a_database(tmp_path):
 
 
 def test_search_trains_populations_and_writes_the_best(tmp_path, monkeypatch, capsys):
+    # Of entropies the lowest is the best.
     config = tiny_rows.get_config("method=source_only")
     config.runtime.workdir = str(tmp_path)
-    given = {"search": None, "trials": 2, "seeds": 2, "score": "information_maximization"}
+    config.evaluation.scores = ("entropy",)
+    config.evaluation.keep = ()
+    config.evaluation.guard.diversity = 0.0
+    given = {"search": None, "trials": 2, "seeds": 2, "score": "entropy"}
     given |= {"selection": "last", "storage": None}
     monkeypatch.setattr(command.flag, "read", lambda: given)
     checked = []
@@ -173,7 +244,7 @@ def test_search_trains_populations_and_writes_the_best(tmp_path, monkeypatch, ca
     (path,) = tmp_path.glob("rows/search/source_only-*/search.json")
     about = json.loads(path.read_text())
     values = [trial["value"] for trial in about["trials"]]
-    assert len(values) == 2 and about["best"]["value"] == max(values)
+    assert len(values) == 2 and about["best"]["value"] == min(values) < max(values)
     assert len(list(tmp_path.glob("rows/source_only-seed*/result.json"))) == 4
     for name in about["best"]["runs"]:
         run = json.loads((tmp_path / "rows" / name / "config.json").read_text())["config"]
