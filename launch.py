@@ -67,7 +67,9 @@ def train(arguments: list[str]) -> None:
     if not folder.is_done(configs[-1]):
         with outcome.listen() as request:
             run.train_family(configs, _make_method, request, _overrides())
-    if not process.is_first():
+    is_first = process.is_first()
+    process.part()
+    if not is_first:
         return
     result = folder.read_json(own / "result.json")
     print(*tell_chosen(result), sep="\n")

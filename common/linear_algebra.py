@@ -22,8 +22,8 @@ def singular_values(matrix: Float[Array, "row column"]) -> Float[Array, "value"]
     """Computes singular values in plain array operations, for programs of many devices.
 
     They are the roots of the eigenvalues of the smaller of `A'A` and `AA'`, found by Householder
-    reflections and bisection. LAPACK's calls on the processor are avoided: in programs over several
-    devices, calls of several members were seen to wait for each other for ever. Nor does any loop's
+    reflections and bisection, without a call for each member, as `common.factorization` needs for
+    the directions: that one loops over members, which an evaluation of many does not want. Nor does any loop's
     length depend on values, as that of `jax.scipy.linalg.eigh_tridiagonal` does, since devices
     would have to agree on it at every turn.
 

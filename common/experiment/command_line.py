@@ -14,6 +14,7 @@ from absl import flags
 from common.experiment import config_file
 from common.experiment.outcome import (
     FAILED,
+    OTHERS_LOST,
     STOPPED,
     WRONG_USAGE,
     RunFailed,
@@ -22,6 +23,7 @@ from common.experiment.outcome import (
     leave_at_once,
 )
 from common.legal import check_keys, suggest
+from common.training import process
 
 # What a user may write; absl has more, which are about its own logging.
 USAGE = """usage: python launch.py          train and compare the rows of the embedded benchmark
@@ -204,6 +206,11 @@ def end(action: Callable[[], None]) -> int:
         return _say("failed", error, FAILED)
     except Stopped as error:
         return _say("stopped", error, STOPPED)
+    except RuntimeError as error:
+        if process.count() == 1:
+            raise
+        told = str(error).splitlines()[0]
+        return _say("failed", f"{OTHERS_LOST} ({told})", FAILED)
     except BrokenPipeError:
         # Whoever read the output has gone; without this, Python would complain at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

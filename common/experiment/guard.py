@@ -130,7 +130,7 @@ def _is_outrun(records: Sequence[Record], bound: float, share: float) -> bool:
     """Adds up all that was below; the network does not come back from there by itself."""
     for name in _names(records, DOMAIN_ACCURACY):
         below = sum(length for length, mean in _intervals(records, name) if mean < bound)
-        if below and below >= share:
+        if share and below >= share:
             return True
     return False
 

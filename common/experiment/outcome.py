@@ -13,6 +13,11 @@ from typing import NoReturn
 
 FAILED, WRONG_USAGE, STOPPED = 1, 2, 75
 
+OTHERS_LOST = (
+    "another process of this run has ended or cannot be reached; what was saved is whole, start "
+    "all of them again to go on"
+)
+
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR2") if hasattr(signal, name)
 )

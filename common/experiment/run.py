@@ -23,7 +23,14 @@ from common.evaluation.task_metric import TaskMetric, make_task_metric
 from common.experiment import checkpoint, folder, guard, lock, resume, selection, writer
 from common.experiment.check import MakeMethod, check_population
 from common.experiment.cross_validation import held_out_accuracy
-from common.experiment.outcome import RunFailed, Stopped, StopRequest, refusing, writing
+from common.experiment.outcome import (
+    OTHERS_LOST,
+    RunFailed,
+    Stopped,
+    StopRequest,
+    refusing,
+    writing,
+)
 from common.experiment.parent import take_over_parents
 from common.experiment.result import evaluated, write_results
 from common.experiment.reverse_validation import reverse_accuracy
@@ -74,10 +81,7 @@ def train_population(
         except jax.errors.JaxRuntimeError as error:
             if process.count() == 1:
                 raise
-            raise RunFailed(
-                f"{names[0]}: another process that trains it has ended or cannot be reached; what "
-                "was saved is whole, start all of them again to go on"
-            ) from error
+            raise RunFailed(f"{names[0]}: {OTHERS_LOST}") from error
 
 
 def _train(
@@ -171,7 +175,7 @@ def _train(
         if evaluation is not None:
             record["flags"] = guard.flags_of(
                 *([*history[member], record], config["evaluation"]["guard"]),
-                trains_on_source="source" in config["domains"],
+                trains_on_source="label" in method.needs.get("source", ()),
             )
         return record
 

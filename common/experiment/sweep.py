@@ -244,10 +244,11 @@ def with_parents(configs: Sequence[Config]) -> list[Config]:
             folder.write_json(own / "failure.json", {"reason": reason, "parent": parent.name})
         else:
             path = own / "failure.json"
-            if path.is_file() and "parent" in folder.read_json(path):
+            if process.is_first() and path.is_file() and "parent" in folder.read_json(path):
                 with writing(path):
-                    path.unlink()
+                    path.unlink(missing_ok=True)
             kept.append(config)
+    process.wait("parents")
     return kept
 
 

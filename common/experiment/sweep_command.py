@@ -78,4 +78,5 @@ def run(
     roots = dict.fromkeys(map(folder.experiment_folder, configs))
     # What is printed is for others to run: a report is none of it.
     is_told = values["executor"] == "print" or not process.is_first()
+    process.part()
     return [] if is_told else [str(root) for root in roots], failures

@@ -11,7 +11,7 @@ from common.experiment.parent import parent_folder
 from common.models.network import OF_TEXT
 
 # Terms that move inputs a little; between two words there is nothing.
-MOVES_INPUTS = ("virtual_adversarial",)
+MOVES_INPUTS, MIXES_INPUTS = ("virtual_adversarial",), ("mixval",)
 
 # What of `config.data` decides, with the source, which word has which number.
 OF_WORDS = (
@@ -53,6 +53,12 @@ def check_text(config: Mapping[str, Any]) -> None:
             raise ValueError(
                 f"config.{key} is {value!r}, which computes with inputs; those of texts are "
                 "numbers of words: leave it as it is in configs/base.py"
+            )
+    for name in MIXES_INPUTS:
+        if name in config["evaluation"]["scores"]:
+            raise ValueError(
+                f"config.evaluation.scores has {name!r}, which mixes inputs; those of texts are "
+                "numbers of words: leave it out"
             )
     for name in MOVES_INPUTS:
         if name in config["alignment"]:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from common.data.reader import is_text
 from common.evaluation.evidence import Evidence
 from common.evaluation.scores.score import OF_PICTURES, OF_TRAINING, SCORES, compute_scores
 from common.evaluation.task_metric import make_task_metric
@@ -39,13 +40,14 @@ def score_names(config: Mapping[str, Any]) -> tuple[str, ...]:
         config: The resolved config.
 
     Returns:
-        Those of `config.evaluation.scores`, or all; none for tasks whose labels are no classes,
-        and none without examples to compute them on.
+        Those of `config.evaluation.scores`, or all, of texts all that do not mix inputs; none for
+        tasks whose labels are no classes, and none without examples to compute them on.
     """
     evaluation = config["evaluation"]
     if config["task"]["kind"] not in OF_CLASSES or not evaluation["score_examples"]:
         return ()
-    return tuple(evaluation["scores"]) or tuple(SCORES)
+    every = [name for name in SCORES if name not in OF_PICTURES or not is_text(config["source"])]
+    return tuple(evaluation["scores"] or every)
 
 
 def sample_positions(part: str, count: int, most: int) -> Int[np.ndarray, "position"]:

@@ -28,7 +28,7 @@ def join(coordinator: str, num_processes: int, number: int) -> None:
 
     Raises:
         ValueError: The keys do not fit together, or no cluster is found.
-        RuntimeError: The others did not come.
+        ConnectionError: The others did not come.
     """
     keys = "config.runtime.coordinator, num_processes and process"
     if not coordinator:
@@ -36,7 +36,7 @@ def join(coordinator: str, num_processes: int, number: int) -> None:
             raise ValueError(f"{keys} belong together: coordinator is empty, the others are not")
         return
     if coordinator == FROM_ENVIRONMENT:
-        address, count, own = None, None, None
+        address, total, own = None, None, None
     elif not 0 <= number < num_processes:
         raise ValueError(
             f"config.runtime.process is {number}; of {num_processes} processes "
@@ -49,18 +49,25 @@ def join(coordinator: str, num_processes: int, number: int) -> None:
                 f"config.runtime.coordinator is {coordinator!r}; legal are "
                 f"{FROM_ENVIRONMENT} and HOST:PORT of the first process"
             )
-        address, count, own = coordinator, num_processes, number
+        address, total, own = coordinator, num_processes, number
     import jax
 
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
         jax.distributed.initialize(
-            *(address, count, own),
+            *(address, total, own),
             initialization_timeout=START_SECONDS,
             heartbeat_timeout_seconds=SILENCE_SECONDS,
             shutdown_timeout_seconds=SILENCE_SECONDS,
         )
+    except RuntimeError as error:
+        raise ConnectionError(
+            f"process {own} of {total} did not meet the others at {address} within "
+            f"{START_SECONDS} s: {str(error).splitlines()[0]}"
+        ) from error
     except ValueError as error:
+        if coordinator != FROM_ENVIRONMENT:
+            raise
         raise ValueError(
             f"config.runtime.coordinator is {FROM_ENVIRONMENT!r}, but no SLURM, Open MPI, "
             f"Kubernetes or TPU environment names the processes: {error}"
@@ -78,6 +85,12 @@ def count() -> int:
 def is_first() -> bool:
     """Says whether this process writes."""
     return count() == 1 or sys.modules["jax"].process_index() == 0
+
+
+def part() -> None:
+    """Leaves the other processes; afterwards each is on its own, and the first one has time."""
+    if count() > 1:
+        sys.modules["jax"].distributed.shutdown()
 
 
 def wait(name: str) -> None:
