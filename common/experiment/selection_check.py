@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from common.evaluation.scores.score import SCORES
+from common.data.reader import is_text
+from common.evaluation.scores.score import OF_PICTURES, SCORES
 from common.experiment.guard import SHARES
 from common.experiment.selection_rule import KEPT_AS_IT_GOES, RULES, scores_of
 from common.legal import check_name, check_number
@@ -67,6 +68,8 @@ def check_computed(place: str, rule: str, config: Mapping[str, Any]) -> None:
         reason = f"config.task.kind is {config['task']['kind']!r}, and scores are about classes"
     elif not config["evaluation"]["score_examples"]:
         reason = "config.evaluation.score_examples is 0; set it"
+    elif missing[0] in OF_PICTURES and is_text(config["source"]):
+        reason = "config.source is of texts, which it cannot mix"
     else:
         reason = "add it to config.evaluation.scores"
     raise ValueError(

@@ -84,17 +84,16 @@ def test_objective_that_reads_target_labels_or_is_none_is_refused(score, rule, s
 
 
 @pytest.mark.parametrize(
-    ("group", "changes", "sentence"),
+    ("changes", "sentence"),
     [
-        ("evaluation", {"score_examples": 0}, "config.evaluation.score_examples is 0"),
-        ("task", {"kind": "regression"}, "config.task.kind is 'regression'"),
+        ({"evaluation": {"scores": (), "score_examples": 0}}, "evaluation.score_examples is 0"),
+        ({"task": {"kind": "regression"}}, "config.task.kind is 'regression'"),
+        ({"source": "csv:books.csv"}, "config.source is of texts"),
     ],
 )
-def test_score_that_no_run_computes_is_refused_with_its_key(group, changes, sentence, tmp_path):
-    config = tiny(tmp_path)
-    config = {**config, group: {**config[group], **changes}}
+def test_score_that_no_run_computes_is_refused_with_its_key(changes, sentence, tmp_path):
     with pytest.raises(ValueError) as error:
-        objective.check_objective("information_maximization", "last", config)
+        objective.check_objective("mixval", "last", {**tiny(tmp_path), **changes})
     assert sentence in str(error.value)
 
 
