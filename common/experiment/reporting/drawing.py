@@ -222,8 +222,8 @@ def last_values(runs: Mapping[str, Run], key: str) -> dict[str, float]:
     Returns:
         The number by row, where it was recorded.
     """
-    found = {name: run.records[-1].get(key) for name, run in runs.items() if run.records}
-    return {name: float(value) for name, value in found.items() if is_number(value)}
+    last = {name: run.records[-1] for name, run in runs.items() if run.records}
+    return {name: float(own[key]) for name, own in last.items() if is_number(own.get(key))}
 
 
 def rules_of(runs: RunsBySeed) -> list[str]:

@@ -13,7 +13,7 @@ from common.experiment.run_choice import SCALES_LOGITS, optimised_scores
 from common.experiment.search.study import WORST
 from common.experiment.selection import ORACLE, RULES
 from common.experiment.selection_check import check_computed
-from common.experiment.selection_rule import is_flagged
+from common.experiment.selection_rule import is_flagged, scores_of
 from common.legal import check_name
 
 Config = Mapping[str, Any]
@@ -59,6 +59,12 @@ def check_objective(score: str, rule: str, config: Config) -> None:
     check_name("--selection", rule, RULES)
     check_computed("--score", score, config)
     check_computed("--selection", rule, config)
+    recorded = ("last", *config["evaluation"]["keep"])
+    if score in FACTS and score not in scores_of(rule) and rule not in recorded:
+        raise ValueError(
+            f"--selection is {rule!r}, at whose step a run does not record the score {score}; it "
+            f"does for {', '.join(recorded)}, of which all but last stand in config.evaluation.keep"
+        )
     if key := COSTLY.get(score):
         group, name = key.split(".")
         if not config[group][name]:

@@ -74,6 +74,7 @@ def test_file_without_ranges_is_told_how_to_declare_them():
             "--score names 'mixval', but this run does not compute the score mixval",
         ),
         ("mixval", "last", "add it to config.evaluation.scores"),
+        ("information_maximization", "rank_me_unguarded", "--selection names 'rank_me_unguarded'"),
         ("information_maximization", "consensus", "--selection names 'consensus', but"),
     ],
 )
@@ -95,6 +96,18 @@ def test_score_that_no_run_computes_is_refused_with_its_key(changes, sentence, t
     with pytest.raises(ValueError) as error:
         objective.check_objective("mixval", "last", {**tiny(tmp_path), **changes})
     assert sentence in str(error.value)
+
+
+def test_rule_at_whose_step_the_score_is_not_recorded_is_refused(tmp_path):
+    config = tiny(tmp_path)
+    evaluation = {**config["evaluation"], "scores": (), "keep": ("source_val",)}
+    config = {**config, "evaluation": evaluation}
+    for score, rule in (("mmd", "last"), ("mmd", "source_val"), ("mmd", "mmd_unguarded")):
+        objective.check_objective(score, rule, config)
+    objective.check_objective("mixval", "consensus", config)
+    for rule in ("consensus", "mixval"):
+        with pytest.raises(ValueError, match="does not record the score mmd; it does for last, so"):
+            objective.check_objective("mmd", rule, config)
 
 
 def write_result(run, **selections):
