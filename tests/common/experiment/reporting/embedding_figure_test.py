@@ -1,5 +1,4 @@
 import importlib.util
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -7,6 +6,7 @@ import pytest
 
 from common.experiment.reporting import drawing, embedding_figure
 from common.experiment.reporting.drawing import A_DISTANCE
+from common.experiment.reporting.run_record import Run
 from tests.common.experiment.reporting.figure_test import CLASSES, assert_legible, make_outputs
 
 
@@ -29,11 +29,13 @@ def test_components_of_a_single_feature_lie_on_a_line():
 
 
 def test_distance_is_that_of_the_runs_records_or_none():
-    runs: dict[str, Any] = {
-        "dann": SimpleNamespace(records=[{A_DISTANCE: 1.9}, {A_DISTANCE: 0.25}]),
-        "mmd": SimpleNamespace(records=[{A_DISTANCE: 0.5}, {"step": 7}]),
-        "coral": SimpleNamespace(records=[]),
+    about: dict[str, Any] = dict.fromkeys(Run._fields)
+    records = {
+        "dann": [{A_DISTANCE: 1.9}, {A_DISTANCE: 0.25}],
+        "mmd": [{A_DISTANCE: 0.5}, {"step": 7}],
+        "coral": [],
     }
+    runs = {name: Run(**{**about, "records": own}) for name, own in records.items()}
     distances = drawing.last_values(runs, A_DISTANCE)
     assert distances == {"dann": 0.25}
     outputs = {"dann": make_outputs(0), "mmd": make_outputs(1)}
