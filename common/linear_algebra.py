@@ -23,9 +23,9 @@ def singular_values(matrix: Float[Array, "row column"]) -> Float[Array, "value"]
 
     They are the roots of the eigenvalues of the smaller of `A'A` and `AA'`, found by Householder
     reflections and bisection, without a call for each member, as `common.factorization` needs for
-    the directions: that one loops over members, which an evaluation of many does not want. Nor does any loop's
-    length depend on values, as that of `jax.scipy.linalg.eigh_tridiagonal` does, since devices
-    would have to agree on it at every turn.
+    the directions: that one loops over members, which an evaluation of many does not want. Nor does
+    any loop's length depend on values, as that of `jax.scipy.linalg.eigh_tridiagonal` does, since
+    devices would have to agree on it at every turn.
 
     Squaring halves the digits: what lies below `sqrt(n eps)` times the largest, n the smaller side
     and eps the precision, is rounding error and becomes 0. Others have an error of at most `eps n`

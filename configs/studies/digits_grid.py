@@ -10,9 +10,6 @@ are left out.
     python launch.py sweep --config=configs/studies/digits_grid.py
 """
 
-import functools
-import operator
-
 from configs import catalogue
 from configs.studies import digits
 
@@ -34,7 +31,9 @@ def ruling_number(config) -> str:
 
 def value_at(config, key):
     """Returns the value that stands in a config under a dotted name."""
-    return functools.reduce(operator.getitem, key.split("."), config)
+    for name in key.split("."):
+        config = config[name]
+    return config
 
 
 def get_config(argument: str = ""):

@@ -114,7 +114,7 @@ def test_keys_that_others_read_stay(many):
     assert summary.keys() == {
         *("experiment", "rows", "tasks", "incomplete", "failed", "notes"),
         *("across", "choices", "rules", "published", "unlabelled", "measured"),
-        "cross_validation",
+        *("cross_validation", "pretraining"),
     }
     assert summary["across"][0]["average"] == {
         "source_only": pytest.approx(0.63),
