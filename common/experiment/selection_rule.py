@@ -18,6 +18,8 @@ from common.evaluation.scores.fact import FACTS
 
 # The rule whose column is shown first, and that a study reports unless it says otherwise.
 DEFAULT_RULE = "last"
+# The score that compares runs unless another is named; both by docs/selection.md.
+DEFAULT_SCORE = "nuclear_norm"
 # A score under its own name passes over flagged evaluations, with this ending it does not.
 UNGUARDED = "_unguarded"
 # What `consensus` averages, one of each kind: of the predictions, of the source's loss weighed by

@@ -6,6 +6,8 @@ from typing import Any
 
 from absl import flags
 
+from common.experiment.selection_rule import DEFAULT_SCORE
+
 NAMES = ("search", "trials", "seeds", "score", "selection", "storage")
 
 
@@ -14,9 +16,7 @@ def define() -> None:
     flags.DEFINE_string("search", None, "Ranges: key=low:high[:log] or key=a|b, with commas.")
     flags.DEFINE_integer("trials", 20, "Trials of the search.", lower_bound=1)
     flags.DEFINE_integer("seeds", 3, "Seeds of each trial, from config.seed on.", lower_bound=1)
-    flags.DEFINE_string(
-        "score", "information_maximization", "The label-free score that is optimised."
-    )
+    flags.DEFINE_string("score", DEFAULT_SCORE, "The label-free score that is optimised.")
     flags.DEFINE_string("selection", "last", "The rule that chooses the step whose score counts.")
     flags.DEFINE_string("storage", None, "A file, or a database URL, that holds the study.")
 
