@@ -18,7 +18,7 @@ from common.evaluation import task_metric
 from common.experiment import checkpoint, folder, sweep
 from common.method import Aux, Method, Outputs, Phase
 from common.models import normalization
-from common.training import hparam, objective, population
+from common.training import hparam, objective, population, split_pass
 from configs import base, catalogue
 from dann.alignment import domain_adversarial
 from dann.discriminator import DomainDiscriminator
@@ -316,7 +316,7 @@ def plant_dropped_rows(monkeypatch):
             name,
             lambda logits, labels, original=original: original(logits, labels[: len(logits)]),
         )
-    monkeypatch.setattr(population, "batches_of", batches_of)
+    monkeypatch.setattr(split_pass, "batches_of", batches_of)
 
 
 def plant_lost_optimizer(monkeypatch):

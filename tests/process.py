@@ -28,7 +28,7 @@ def main(number: int, port: str, file: str) -> None:
             return self.array[rows]
 
     config = coupled.make_config("dann", {"model.normalization": "separate"})
-    tables, placement = tiny.make_tables(), parallel.make_placement(1, 4, 8)
+    tables, placement = tiny.make_tables(), parallel.make_placement(1, 0, 8)
     pictures = {role: Pictures(table.pop("image")) for role, table in tables.items()}
     tables = {
         role: {

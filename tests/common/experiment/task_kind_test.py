@@ -102,7 +102,7 @@ def test_values_are_learned_by_their_error_and_reported_in_their_units(files, tm
     assert errors[-1] < 1 and records[-1]["source_val/mse"] == pytest.approx(errors[-1] ** 2)
     chosen = result["selections"]
     assert chosen["source_val"]["source_val_rmse"] == min(errors)
-    assert set(chosen) == {"last", "source_val", "oracle"}
+    assert set(chosen) == {"last", "source_val", "oracle", "oracle_test"}
     target = chosen["last"]["oracle/metrics"]["target_test"]
     rmse = chosen["last"]["oracle/target_test_rmse"]
     assert target["rmse"] == pytest.approx(rmse, rel=1e-5)

@@ -61,4 +61,8 @@ def test_cores_become_devices(monkeypatch):
     monkeypatch.setattr(jax.config, "update", lambda name, value: seen.update({name: value}))
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3, 5}, raising=False)
     parallel.use_processor_cores()
+    # A number in the environment stands.
+    assert not seen
+    monkeypatch.delenv("JAX_NUM_CPU_DEVICES")
+    parallel.use_processor_cores()
     assert seen == {"jax_num_cpu_devices": 3}
