@@ -88,7 +88,9 @@ def score_against_accuracy(pairs: Pairs, colors: Mapping[str, str], *, title: st
             )
         found = rank_correlation(*zip(*every, strict=True))
         said = "-" if found is None else f"{found:+.2f}".replace("-", "−")
-        axes.set_title(f"{score}\nrank correlation {said}", fontsize=8.5)
+        # The longest name is wider than its panel.
+        size = 8.5 if len(score) < 32 else 7
+        axes.set_title(f"{score}\nrank correlation {said}", fontsize=size)
         axes.grid()
         axes.locator_params(axis="x", nbins=4)
         axes.tick_params(labelsize=8)
