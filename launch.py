@@ -6,6 +6,7 @@ Without a verb it trains and compares the rows of `configs/digits.py` and prints
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,6 @@ def _resolve(config, kept: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     return family.resolve_family(config, changes, base.get_config(), catalogue)
 
 
-def _overrides() -> list[str]:
-    return [word for word in sys.argv[1:] if word.startswith("-")]
-
-
 def train(arguments: list[str]) -> None:
     """Trains one run, and before it the one that it starts from."""
     from common.experiment import folder, outcome, run
@@ -66,7 +63,8 @@ def train(arguments: list[str]) -> None:
     own = folder.run_folder(configs[-1])
     if not folder.is_done(configs[-1]):
         with outcome.listen() as request:
-            run.train_family(configs, _make_method, request, _overrides())
+            overrides = [word for word in sys.argv[1:] if word.startswith("-")]
+            run.train_family(configs, _make_method, request, overrides)
     is_first = process.is_first()
     process.part()
     if not is_first:
@@ -82,9 +80,8 @@ def sweep(arguments: list[str]) -> None:
 
     file = config_flags.get_config_filename(flags.FLAGS["config"])
     words = command_line.complete(sys.argv[1:], MAIN_CONFIG)[1:]
-    folders, failures = sweep_command.run(
-        *(file, _CONFIG.value, _resolve, _make_method, words, _CROSS_VALIDATION.value)
-    )
+    own = (file, _CONFIG.value, _resolve, _make_method, words, _CROSS_VALIDATION.value)
+    folders, failures = sweep_command.run(*own)
     if folders:
         report(folders)
     if failures:
@@ -93,8 +90,6 @@ def sweep(arguments: list[str]) -> None:
 
 def search(arguments: list[str]) -> None:
     """Looks for the values of a config that a label-free score finds best."""
-    from functools import partial
-
     from common.experiment.search import command
 
     file = config_flags.get_config_filename(flags.FLAGS["config"])
@@ -118,8 +113,7 @@ def list_names(arguments: list[str]) -> None:
     from common.models.network import FEATURE_EXTRACTORS as MODELS
     from configs.catalogue import PAPERS, ROWS
 
-    names = {"methods": ROWS, "datasets": DOMAINS}
-    names |= {"models": MODELS, "scores": SCORES}
+    names = {"methods": ROWS, "datasets": DOMAINS, "models": MODELS, "scores": SCORES}
     with outcome.refusing():
         print(*data_command.list_names(names, arguments, PAPERS), sep="\n")
 
@@ -130,8 +124,9 @@ def rank(arguments: list[str]) -> None:
 
 
 VERBS = {"train": train, "sweep": sweep, "search": search, "report": report}
-VERBS |= {"prepare": data_command.prepare, "convert": conversion.convert, "list": list_names}
-VERBS |= {"rank": rank}
+VERBS |= {"prepare": data_command.prepare, "convert": conversion.convert}
+VERBS |= {"list": list_names, "rank": rank}
+PARSE = partial(command_line.parse, verbs=tuple(VERBS), config=MAIN_CONFIG)
 
 
 def main(argv: list[str]) -> None:
@@ -143,24 +138,12 @@ def main(argv: list[str]) -> None:
             command_line.refuse(f"{verb} takes flags alone; {arguments[0]!r} is none")
         if _CONFIG.value is None:
             command_line.refuse(f"{verb} needs --config=FILE, such as --config={MAIN_CONFIG}")
-        from common.experiment import compilation_cache, outcome
-        from common.training import parallel, process
+        from common.experiment import start_up
 
-        runtime = _CONFIG.value.runtime
-        with outcome.refusing():
-            if verb == "search":
-                search_flag.refuse_coordinator(runtime.coordinator)
-            process.join(runtime.coordinator, runtime.num_processes, runtime.process)
-        parallel.use_processor_cores()
-        chosen = _CONFIG.value.get("runtime", {}).get("compilation_cache", "")
-        compilation_cache.use_compilation_cache(chosen, command_line.warn)
+        start_up.start(_CONFIG.value.runtime, verb)
     VERBS[verb](arguments)
     sys.stdout.flush()
 
 
-def _parse(argv: list[str]) -> list[str]:
-    return command_line.parse(argv, tuple(VERBS), MAIN_CONFIG)
-
-
 if __name__ == "__main__":
-    sys.exit(command_line.end(lambda: app.run(main, flags_parser=_parse)))
+    sys.exit(command_line.end(lambda: app.run(main, flags_parser=PARSE)))

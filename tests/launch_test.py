@@ -133,7 +133,7 @@ def test_help_and_refusals_do_not_wait_for_heavy_packages():
         "digits = '--config=configs/digits.py'\n"
         "for words in (['--help'], ['train', digits, '--config.x=1'], ['train', digits],\n"
         "              ['list', 'models'], ['report']):\n"
-        "    try: launch._parse(['launch.py', *words])\n"
+        "    try: launch.PARSE(['launch.py', *words])\n"
         "    except SystemExit: pass\n"
         "heavy = {'jax', 'jaxlib', 'flax', 'optax', 'orbax', 'tensorflow', 'tensorflow_datasets',\n"
         "         'matplotlib', 'sklearn', 'scipy', 'grain', 'clu', 'tensorboardX', 'torch'}\n"

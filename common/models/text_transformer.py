@@ -5,7 +5,7 @@ from jaxtyping import Array, Float
 
 from common.models.mode import Dropout, Mode, name_layer, run_stage
 from common.models.token import Embedding, mean_of_words, token_numbers, word_mask
-from common.models.vit import ViTBlock, layer_norm
+from common.models.vit import ViTBlock, layer_norm, stages_of_blocks
 
 
 class TextTransformer(nn.Module):
@@ -109,9 +109,4 @@ def stages(extractor: TextTransformer) -> tuple[str, ...]:
     Returns:
         Full-match patterns of the paths of each stage's parameters, the first stage first.
     """
-    last = extractor.blocks - 1
-    return (
-        "embedding/.*|positions",
-        *(rf"block_{index}/.*" for index in range(last)),
-        rf"(block_{last}|normalization)/.*",
-    )
+    return stages_of_blocks("embedding/.*|positions", extractor.blocks)

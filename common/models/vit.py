@@ -278,9 +278,22 @@ def stages(extractor: ViTB16) -> tuple[str, ...]:
     Returns:
         Full-match patterns of the paths of each stage's parameters, the first stage first.
     """
-    last = extractor.blocks - 1
+    return stages_of_blocks("patch_embedding/.*|class_token|positions", extractor.blocks)
+
+
+def stages_of_blocks(first: str, blocks: int) -> tuple[str, ...]:
+    """Lists what is before the blocks, then each block, the last LayerNorm with the last.
+
+    Args:
+        first: Pattern of the paths before the blocks.
+        blocks: How many blocks there are.
+
+    Returns:
+        Full-match patterns of the paths of each stage's parameters, the first stage first.
+    """
+    last = blocks - 1
     return (
-        "patch_embedding/.*|class_token|positions",
+        first,
         *(rf"block_{index}/.*" for index in range(last)),
         rf"(block_{last}|normalization)/.*",
     )

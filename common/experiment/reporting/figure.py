@@ -198,7 +198,11 @@ def _mark_choices(
                 axes.plot(*place, **style, color=colors[name], markeredgecolor=edge, **hollow)
         axes.plot([], [], **(style | {"markersize": 5}), color=FAINT_INK, label=rule, **hollow)
     if rules:
-        axes.legend(loc="best", fontsize=7, labelcolor=FAINT_INK, title="chosen by, median step")
+        # Of many rules the list is as high as the panel: curves must not strike it through.
+        axes.legend(
+            **{"loc": "best", "fontsize": 7, "labelcolor": FAINT_INK, "frameon": True},
+            **{"framealpha": 0.85, "edgecolor": "none", "title": "chosen by, median step"},
+        )
         axes.get_legend().get_title().set_fontsize(7)  # pyright: ignore
 
 
