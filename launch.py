@@ -13,7 +13,7 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from common.experiment import command_line, data_command, rank_command
+from common.experiment import command_line, data_command, rank_command, trained_command
 from common.experiment.executors import flag
 from common.experiment.search import flag as search_flag
 from common.experiment.weights import conversion
@@ -123,9 +123,9 @@ def rank(arguments: list[str]) -> None:
     rank_command.rank(arguments, _CONFIG.value, _resolve, _make_method)
 
 
-VERBS = {"train": train, "sweep": sweep, "search": search, "report": report}
-VERBS |= {"prepare": data_command.prepare, "convert": conversion.convert}
-VERBS |= {"list": list_names, "rank": rank}
+VERBS = {"train": train, "sweep": sweep, "search": search, "report": report, "rank": rank}
+VERBS |= {"prepare": data_command.prepare, "convert": conversion.convert, "list": list_names}
+VERBS |= trained_command.verbs(_make_method)
 PARSE = partial(command_line.parse, verbs=tuple(VERBS), config=MAIN_CONFIG)
 
 

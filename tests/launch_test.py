@@ -58,7 +58,10 @@ WRONG = [
     (["train", DIGITS + ":method=mmd", "--config.data.batch_size=1"], "take at least 2"),
     (["search", DIGITS, "--config.runtime.coordinator=auto"], "is for train and sweep; start"),
     (["report"], "report needs folders such as"),
-    (["sweep", DIGITS, "--output=docs"], "--output is a flag of report and convert, not of"),
+    (
+        ["sweep", DIGITS, "--output=docs"],
+        "a flag of report, convert, predict, evaluate, export, not of",
+    ),
     (["report", "nowhere"], "not nowhere"),
     (["report", "docs"], "no run is in docs; name a folder of runs"),
     (["report", "--compare", "docs"], "report --compare takes two folders"),
@@ -69,7 +72,14 @@ WRONG = [
     (["rank", "--run=docs", "--run=docs"], "--run=docs is given twice"),
     (["rank", "--weights=nowhere.npz"], "rank needs --config=FILE beside --weights"),
     (["rank", "--run=docs", "--layout=timm"], "--layout=timm is about --weights"),
-    (["train", DIGITS, "--run=docs"], "--run is a flag of rank, not of train"),
+    (
+        ["train", DIGITS, "--run=docs"],
+        "--run is a flag of rank, predict, evaluate, export, not of train",
+    ),
+    (["predict", "digits"], "predict needs one finished run: --run=FOLDER"),
+    (["evaluate", "--run=docs", "digits", "moons"], "takes one domain or path, not digits moons"),
+    (["export", "--run=docs"], "docs is no folder of a finished run"),
+    (["predict", "--run=docs", "--layout=timm"], "--layout is a flag of rank, export, not of"),
     (["list", "modles"], "the kind to list is 'modles'; did you mean 'models'?"),
 ]
 
@@ -174,6 +184,17 @@ def test_sweep_reports_and_an_override_reaches_the_rows_that_have_its_key(tmp_pa
     assert "fewer than three seeds" not in done.stdout
     assert (tmp_path / "tiny" / "report" / "report.md").is_file()
     assert "3 runs, 0 to train" in launch(*words).stdout
+    run = next((tmp_path / "tiny").glob("dann-seed0-*"))
+    result = json.loads((run / "result.json").read_text())["selections"]["last"]
+    done = launch("evaluate", f"--run={run}", f"--output={tmp_path / 'metrics.json'}")
+    assert done.stdout.startswith(f"{run} (last, step 20) on "), done.stderr
+    metrics = json.loads((tmp_path / "metrics.json").read_text())["metrics"]
+    assert metrics["oracle/accuracy"] == pytest.approx(result["oracle/target_test_accuracy"])
+    predict = ["predict", f"--run={run}", f"--output={tmp_path / 'labels.csv'}"]
+    assert launch(*predict).returncode == 0
+    assert len((tmp_path / "labels.csv").read_text().splitlines()) == 1 + metrics["oracle/examples"]
+    again = launch(*predict)
+    assert again.returncode == 2 and "labels.csv exists; remove it" in again.stderr
     elsewhere = tmp_path / "docs" / "tiny"
     done = launch("report", str(tmp_path / "tiny"), f"--output={elsewhere}")
     assert done.stdout.endswith(f"report: {elsewhere / 'report.md'}\n")

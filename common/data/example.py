@@ -23,6 +23,7 @@ class Examples(NamedTuple):
         maximum: The largest value that a stored picture can have; 1 for vectors.
         splits: Disjoint rows for those of `train`, `val` and `test` that a domain is published or
             drawn with; the others, or all for None, are drawn at random by the run's split seed.
+        names: Of pictures from files their paths, from the domain's folder on; None otherwise.
     """
 
     images: Any
@@ -30,6 +31,7 @@ class Examples(NamedTuple):
     classes: tuple[str, ...]
     maximum: float
     splits: Mapping[str, Int[np.ndarray, "row"]] | None = None
+    names: tuple[str, ...] | None = None
 
 
 def is_labelled(labels: Shaped[np.ndarray, "example ..."]) -> Bool[np.ndarray, "example"]:

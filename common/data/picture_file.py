@@ -163,7 +163,8 @@ def read_files(
         for part in PARTS
         if any(file.part == part for file in files)
     }
-    return Examples(images, labels, tuple(classes), 255.0, splits or None)
+    names = tuple(file.shown for file in own)
+    return Examples(images, labels, tuple(classes), 255.0, splits or None, names)
 
 
 def _agree(

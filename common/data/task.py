@@ -26,7 +26,7 @@ from common.data.fold import hold_out, role_of_folds
 from common.data.labelled import draw_labelled
 from common.data.part import NONE
 from common.data.pool import list_sources, pool
-from common.data.vocabulary import encode_task
+from common.data.vocabulary import encode_task, fit_vocabulary
 from common.legal import suggest
 from common.task_kind import OF_CLASSES, check_heads
 
@@ -88,21 +88,9 @@ def _load(config: Config) -> dict[str, Domain]:
         _check_halves(config, names)
     if config["task"]["kind"] not in OF_CLASSES:
         return _load_values(config, sources, read_sources, read_target)
-    check_renaming(data["rename_classes"], [*read_sources, read_target])
-    renamed, wanted = data["rename_classes"], data["classes"]
-    arranged = [arrange(own, renamed, wanted, must_have=wanted) for own in read_sources]
-    check_sources(config, sources, arranged)
-    arranged = [
-        arranged[0],
-        *(arrange(own, renamed, arranged[0].classes) for own in read_sources[1:]),
-    ]
-    pooled = pool(
-        config["source"],
-        [
-            Domain(name, own, _split(config, "source", name, own))
-            for name, own in zip(sources, arranged, strict=True)
-        ],
-    )
+    renamed = data["rename_classes"]
+    check_renaming(renamed, [*read_sources, read_target])
+    pooled = _pool_sources(config, sources, read_sources)
     source = pooled.examples
     shown = arrange(read_target, renamed, ())
     check_classes(config, source, shown)
@@ -145,6 +133,84 @@ def _load(config: Config) -> dict[str, Domain]:
     return {**task, "target": Domain(config["target"], target, splits, chosen)}
 
 
+def load_vocabulary(config: Config) -> tuple[str, ...]:
+    """Lists the words that have a number for a run on texts.
+
+    Args:
+        config: The resolved config.
+
+    Returns:
+        The words, as `fit_vocabulary` gives them.
+    """
+    source = _load(config)["source"]
+    texts = source.examples.images[source.splits["train"]].tolist()
+    return fit_vocabulary(texts, config["data"]["vocabulary_size"])
+
+
+def load_beside_source(config: Config, name: str) -> dict[str, Domain]:
+    """Loads the source of a run, and any domain as the run would read it as its target.
+
+    Args:
+        config: The resolved config of the run.
+        name: The domain.
+
+    Returns:
+        `source`, and `target` with all examples, with the splits that it is published with and no
+        others. The number of an example of another class than the source's is negative.
+
+    Raises:
+        ValueError: Files that are missing or broken, or examples of another shape than the
+            source's.
+    """
+    data = {**config["data"], "disjoint_halves": False}
+    if name != config["target"]:
+        data["target_splits"] = dict.fromkeys(data["target_splits"], "")
+    own = {**config, "target": name, "data": data}
+    sources = list_sources(config["source"])
+    reader.check_unread(own, {"source": sources, "target": [name]})
+    read_sources = [_read(own, "source", source) for source in sources]
+    examples = _read(own, "target", name)
+    if config["task"]["kind"] in OF_CLASSES:
+        source = _pool_sources(config, sources, read_sources)
+        examples = arrange(examples, data["rename_classes"], source.examples.classes)
+    else:
+        source = _pool_all(config, sources, read_sources)
+        if examples.classes not in ((), source.examples.classes):
+            raise ValueError(
+                f"{name!r} has the labels {list_names(examples.classes)}, and the source "
+                f"{list_names(source.examples.classes)}; they must be the same in the same order"
+            )
+    _check_shapes(own, source.examples, examples)
+    if role_of_folds(config) == "source":
+        # What is fitted to the source's training examples was so without those held out.
+        source = source._replace(splits=hold_out(config, source.splits, "source"))
+    task = {"source": source, "target": Domain(name, examples, examples.splits or {})}
+    return encode_task(task, data) if reader.is_text(name) else task
+
+
+def _pool_sources(
+    config: Config, sources: Sequence[str], read_sources: Sequence[Examples]
+) -> Domain:
+    """Numbers the classes of all sources alike, and puts them together."""
+    renamed, wanted = config["data"]["rename_classes"], config["data"]["classes"]
+    arranged = [arrange(own, renamed, wanted, must_have=wanted) for own in read_sources]
+    check_sources(config, sources, arranged)
+    classes = arranged[0].classes
+    others = [arrange(own, renamed, classes) for own in read_sources[1:]]
+    return _pool_all(config, sources, [arranged[0], *others])
+
+
+def _pool_all(config: Config, sources: Sequence[str], examples: Sequence[Examples]) -> Domain:
+    """Splits each source as if it were alone, and puts them together."""
+    return pool(
+        config["source"],
+        [
+            Domain(name, own, _split(config, "source", name, own))
+            for name, own in zip(sources, examples, strict=True)
+        ],
+    )
+
+
 def _load_values(
     config: Config, sources: Sequence[str], read_sources: Sequence[Examples], target: Examples
 ) -> dict[str, Domain]:
@@ -168,13 +234,7 @@ def _load_values(
         if config["task"]["kind"] != "segmentation":
             unknown = np.full((len(target.labels), len(first.classes)), np.nan, np.float32)
             target = target._replace(labels=unknown)
-    pooled = pool(
-        config["source"],
-        [
-            Domain(name, own, _split(config, "source", name, own))
-            for name, own in zip(sources, read_sources, strict=True)
-        ],
-    )
+    pooled = _pool_all(config, sources, read_sources)
     _check_shapes(config, pooled.examples, target)
     splits = dict(_split(config, "target", config["target"], target))
     task = {"source": pooled, "target": Domain(config["target"], target, splits)}

@@ -40,6 +40,9 @@ USAGE = """usage: python launch.py          train and compare the rows of the em
        python launch.py convert FILE [--output=FILE]   weights of PyTorch to safetensors
        python launch.py rank   --run=FOLDER... [--weights=[NETWORK=]FILE... --config=FILE]
                                [--layout=NAME] [--fine_tuned=FOLDER...]   which start suits a target
+       python launch.py predict|evaluate --run=FOLDER [DOMAIN|PATH] [--part=SPLIT] [--output=FILE]
+                               [--selection=NAME] [--data_dir=FOLDER]   a CSV table; how right it is
+       python launch.py export --run=FOLDER [--output=FILE] [--layout=NAME] [--selection=NAME]
        python launch.py list   [methods|datasets|models|scores] [--data_dir=FOLDER]
 exit codes: 0 done; 1 a run failed; 2 wrong usage or config; 75 stopped by a signal, saved: run the
 same command again to go on"""
@@ -50,18 +53,25 @@ OF_SWEEP = ("cross_validation", "executor", "only", "slots", "retries")
 OF_SWEEP += ("partition", "account", "time_limit", "slurm")
 OF_SEARCH = ("search", "trials", "seeds", "score", "selection", "storage")
 FLAGS = ("config", "workdir", "output", "compare", "dataset", "manual_dir", "data_dir")
-FLAGS += ("run", "weights", "layout", "fine_tuned", *OF_SWEEP, *OF_SEARCH, "help")
+FLAGS += ("run", "weights", "layout", "fine_tuned", "part", *OF_SWEEP, *OF_SEARCH, "help")
+
+# The verbs that put a finished run to use.
+OF_RUN = ("predict", "evaluate", "export")
 
 # Flags that would be ignored by the other verbs.
 VERBS_OF = {
-    "output": ("report", "convert"),
+    **{flag: ("sweep",) for flag in OF_SWEEP},
+    **{flag: ("search",) for flag in OF_SEARCH},
+    "output": ("report", "convert", *OF_RUN),
     "compare": ("report",),
     "dataset": ("prepare",),
     "manual_dir": ("prepare",),
-    "data_dir": ("prepare", "list"),
-    **dict.fromkeys(("run", "weights", "layout", "fine_tuned"), ("rank",)),
-    **{flag: ("sweep",) for flag in OF_SWEEP},
-    **{flag: ("search",) for flag in OF_SEARCH},
+    "data_dir": ("prepare", "list", *OF_RUN),
+    **dict.fromkeys(("weights", "fine_tuned"), ("rank",)),
+    "run": ("rank", *OF_RUN),
+    "layout": ("rank", "export"),
+    "part": ("predict", "evaluate"),
+    "selection": ("search", *OF_RUN),
 }
 
 # What the text of a flag must be, by the type of the config's value.
@@ -143,7 +153,7 @@ def complete(words: Sequence[str], config: str) -> list[str]:
 
 def _refuse_flag(flag: str, verb: str) -> str:
     instead = "; write --config.runtime.data_dir" * (flag == "data_dir")
-    return f"--{flag} is a flag of {' and '.join(VERBS_OF[flag])}, not of {verb}{instead}"
+    return f"--{flag} is a flag of {', '.join(VERBS_OF[flag])}, not of {verb}{instead}"
 
 
 def _values_of(flag: str, words: Sequence[str]) -> list[str]:

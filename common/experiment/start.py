@@ -14,18 +14,16 @@ from flax import traverse_util
 from jaxtyping import Float
 
 from common.data.domain import Domain
-from common.data.table import make_tables
 from common.data.task import load_task
-from common.evaluation.output import batches_of
 from common.experiment import folder
 from common.experiment.checkpoint import load_run
 from common.experiment.labelled_target import LabelledTarget, with_labels
+from common.experiment.output import complete, run_over
 from common.experiment.weights.pretrained import HEAD, load_weights
 from common.experiment.weights.taking import take
-from common.method import Method, Outputs
+from common.method import Method
 from common.models.network import make_network
 from common.models.normalization import initialize, predict
-from common.training.batch import prepare
 from common.training.optimizer import paths_of
 
 Config = Mapping[str, Any]
@@ -90,9 +88,8 @@ def start_of_run(path: Path, target: LabelledTarget, make_method: MakeMethod) ->
     variables = load_run(path, "last")
     task = _load_like(config, target, str(path))
     method = make_method(config, len(task["source"].examples.classes))
-    features, logits = _run_over(
-        partial(method.predict, _complete(variables), domain="target"), config, task, target
-    )
+    run = partial(method.predict, complete(variables), domain="target")
+    features, logits = run_over(run, config, task, "target", target.rows)
     seen = result.get("target_labels_seen", 0)
     name = f"{result['run_id']} ({config['model']['name']}, {result['steps']} steps)"
     return _checked(
@@ -131,8 +128,8 @@ def start_of_weights(config: Config, target: LabelledTarget) -> Start:
         "params": traverse_util.unflatten_dict(given, sep="/"),
         "batch_stats": traverse_util.unflatten_dict(taken.batch_stats, sep="/"),
     }
-    run = partial(predict, network, _complete(variables), domain="target")
-    features, _ = _run_over(run, config, task, target)
+    run = partial(predict, network, complete(variables), domain="target")
+    features, _ = run_over(run, config, task, "target", target.rows)
     head = {
         path.removeprefix(HEAD): leaf
         for path, leaf in load_weights(config, here).params.items()
@@ -145,11 +142,6 @@ def start_of_weights(config: Config, target: LabelledTarget) -> Start:
         probabilities = _softmax(features @ kernel + head["logits/bias"][None])
     name = f"{options['weights']} ({config['model']['name']})"
     return _checked(Start(name, options["sha256"], features, probabilities))
-
-
-def _complete(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Adds empty trees, which checkpoints leave out."""
-    return {"params": {}, "batch_stats": {}, "method_state": {}, **variables}
 
 
 def _load_like(config: Config, target: LabelledTarget, where: str) -> Mapping[str, Domain]:
@@ -171,34 +163,6 @@ def _load_like(config: Config, target: LabelledTarget, where: str) -> Mapping[st
             "all of them"
         )
     return task
-
-
-def _run_over(
-    run: Callable[[Any], Outputs],
-    config: Config,
-    task: Mapping[str, Domain],
-    target: LabelledTarget,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns features and logits of the labelled target examples, in single precision."""
-    data = config["data"]
-    tables, images = make_tables([task], data["center"], data["scaling"])
-    alone = {
-        name: tables["source"][name] for name in ("mean", "scaling") if name in tables["source"]
-    }
-    # A population of one.
-    source = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), alone)
-    known = {"source": source, "target": {"maximum": jnp.asarray(tables["target"]["maximum"])}}
-
-    @jax.jit
-    def outputs_of(stored):
-        return run(prepare(known, "target", stored))
-
-    batches = batches_of(target.rows, config["runtime"]["evaluation_batch_size"])
-    found = [outputs_of(jnp.asarray(np.asarray(images["target"][rows]))) for rows in batches]
-    count = len(target.rows)
-    features = np.concatenate([np.asarray(own.features, np.float32) for own in found])[:count]
-    logits = np.concatenate([np.asarray(own.logits, np.float32) for own in found])[:count]
-    return features, logits
 
 
 def _softmax(logits: Float[np.ndarray, "example old_class"]) -> np.ndarray:
