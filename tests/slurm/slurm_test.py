@@ -75,7 +75,7 @@ def test_preempted_sweep_ends_as_the_same_sweep_in_local_processes(cluster, tmp_
     again = subprocess.run(words, cwd=ROOT, env=cluster, capture_output=True, text=True)
     assert again.returncode == 0 and "2 runs, 0 to train, in 0 programs" in again.stdout
 
-    local = [*SWEEP, f"--workdir={tmp_path / 'local'}", "--executor=local", "--slots=2"]
+    local = [*SWEEP, f"--workdir={tmp_path / 'local'}", "--executor=local"]
     done = subprocess.run(local, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(results(tmp_path / "local")) == 6

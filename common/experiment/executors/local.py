@@ -87,6 +87,25 @@ def environment_of(
     return own
 
 
+def cores_of(slot: int, slots: int, cores: Sequence[int]) -> set[int]:
+    """Parts the cores of a machine without accelerators among its slots.
+
+    Processes that each spread their threads over all cores wait for each other's: two of them on
+    two cores spent half of their time in the kernel.
+
+    Args:
+        slot: The number of a slot.
+        slots: How many there are.
+        cores: What may be used.
+
+    Returns:
+        Neighbouring cores, as many for each slot as can be; one where there are more slots than
+        cores.
+    """
+    first, last = (number * len(cores) // slots for number in (slot, slot + 1))
+    return set(cores[first : max(last, first + 1)])
+
+
 class Child(NamedTuple):
     """A process that was started here.
 
@@ -139,6 +158,10 @@ def run_locally(
                 env=own,
                 start_new_session=True,
             )
+            if not accelerators.names and hasattr(os, "sched_setaffinity"):
+                with contextlib.suppress(ProcessLookupError):
+                    cores = sorted(os.sched_getaffinity(0))
+                    os.sched_setaffinity(process.pid, cores_of(slot, slots, cores))
             started.append(Child(process, log, task))
         return started
 

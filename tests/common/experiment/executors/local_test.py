@@ -45,6 +45,21 @@ def test_slots_take_turns_on_accelerators_and_share_their_memory():
     assert local.environment_of(1, local.Accelerators("X", ()), 2, {"A": "1"}) == {"A": "1"}
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system pins no process")
+def test_slots_of_a_processor_have_cores_of_their_own(tmp_path, monkeypatch):
+    assert [local.cores_of(slot, 2, [0, 1, 4, 5]) for slot in range(2)] == [{0, 1}, {4, 5}]
+    assert [local.cores_of(slot, 2, [3, 4, 5]) for slot in range(2)] == [{3}, {4, 5}]
+    parts = [local.cores_of(slot, 3, [0, 1]) for slot in range(3)]
+    assert all(len(own) == 1 for own in parts) and set.union(*parts) == {0, 1}
+    assert local.cores_of(0, 1, [0, 1]) == {0, 1}
+    monkeypatch.setattr(local, "cores_of", lambda slot, slots, cores: {cores[-1]})
+    # Set just after the process has started, before it does anything of weight.
+    code = "time.sleep(0.5), sys.exit(str(os.sched_getaffinity(0)))"
+    _, failures, _ = children(tmp_path, monkeypatch, code, lambda own: task.OPEN, retries=0)
+    (reason,) = failures.values()
+    assert reason.startswith(f"exit code 1: {{{max(os.sched_getaffinity(0))}}} (see ")
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
