@@ -127,6 +127,13 @@ def put_back(
     if not (own / FILE).is_file():
         return dict(variables)
     about, flat = folder.read_json(own / FILE), of_variables(variables)
+    needed = {"left_out": dict, "sha256_left_out": str}
+    needed |= {"weights": str} if "weights" in about else {"run": str, "selection": str}
+    if any(not isinstance(about.get(key), kind) for key, kind in needed.items()):
+        raise ValueError(
+            f"{own / FILE} does not say what the checkpoint beside it leaves out; it is damaged: "
+            "put the old file back, or train the run anew"
+        )
     place = about.get("weights") or os.path.normpath(own / about["run"])
     told = f"{own} holds only what it changed of {place}, which"
     if "run" in about:

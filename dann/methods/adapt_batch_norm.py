@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+
 from common.legal import check_keys
 from common.method import Method
 from common.models.normalization import exact_statistics, predict
@@ -52,6 +54,11 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
 
     def init(key, batch):
         drawn = draw(network, key, batch)
+        if not jax.tree.leaves(drawn["batch_stats"]):
+            raise ValueError(
+                "adapt_batch_norm replaces batch statistics, and the network of config.model.name "
+                f"{config['model']['name']!r} has no layer with any; choose another network or row"
+            )
         return drawn | {"method_state": {"batch_stats": drawn["batch_stats"]}}
 
     def refresh(variables, outputs, hparams):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from common.entropy import entropies
 from common.legal import check_keys
 from common.method import Aux, Batch, Method, Phase, fold_in_name
 from common.models.normalization import forward, predict
+from common.training.optimizer import paths_of
 from dann.methods.source_free import draw, make_trained_network
 
 POLICIES = ("joint", "separate", "per_domain", "group")
@@ -55,7 +57,14 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
     )
 
     def init(key, batch):
-        return draw(network, key, batch) | {"method_state": {}}
+        drawn = draw(network, key, batch)
+        if not any(re.fullmatch(SCALES_AND_BIASES, path) for path in paths_of(drawn["params"])):
+            raise ValueError(
+                "tent trains scales and biases of batch or group normalisation, of which the "
+                f"network of config.model.name {config['model']['name']!r} has none; choose "
+                "another network or row"
+            )
+        return drawn | {"method_state": {}}
 
     def loss(variables, batch: Batch, *, key, progress, hparams):
         del progress, hparams

@@ -76,6 +76,9 @@ def test_a_checkpoint_holds_what_changed_alone_and_is_as_small(tmp_path):
     checkpoint.save_run(above, {"last": whole})
     with pytest.raises(ValueError, match="has other values than it had then"):
         checkpoint.load_run(own, "last")
+    folder.write_json(own / base.FILE, {"run": "../parent"})
+    with pytest.raises(ValueError, match="does not say what the checkpoint .*; it is damaged"):
+        checkpoint.load_run(own, "last")
     # What changed in one choice is kept in all, and no checkpoint is empty.
     other = jax.tree.map(np.copy, changed)
     other["params"]["feature_extractor"]["dense_0"]["kernel"] += 1

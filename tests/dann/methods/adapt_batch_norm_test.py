@@ -136,3 +136,14 @@ def test_a_running_mean_would_be_seen():
 def test_what_does_not_fit_is_refused(changes, sentence):
     with pytest.raises(ValueError, match=sentence):
         make_method(tiny.make_config(ROW, changes), tiny.NUM_CLASSES)
+
+
+@pytest.mark.parametrize("row", [ROW, "tent"])
+def test_a_network_without_such_layers_is_refused(row):
+    options = {"blocks": 1, "width": 6, "heads": 2, "hidden": 8, "patch": 2, "picture_size": 4}
+    changes = {"model.name": "vit_s16", "model.options": options}
+    config = tiny.make_config(row, {**changes, "model.normalization": "separate"})
+    batch = {"target": {"image": jax.ShapeDtypeStruct((2, 4, 4, 1), np.float32)}}
+    method = make_method(config, tiny.NUM_CLASSES)
+    with pytest.raises(ValueError, match="'vit_s16'.* ha.*; choose another network or row"):
+        jax.eval_shape(method.init, jax.random.key(0), batch)
