@@ -141,11 +141,18 @@ def training_curves(
     if not series:
         raise ValueError("no record has a value to draw")
     lines = math.ceil(len(series) / 2)
-    figure = make_figure(1.0 + 2.35 * lines, title)
+    accuracy = next((rows for panel, rows in series.items() if panel.startswith("target")), {})
+    given = chosen or {}
+    rules = shown_rules([rule for name in accuracy for rule in given.get(name, {})])
+    names = [name for name in shown if any(name in rows for rows in series.values())]
+    entries = [*names, *(f"step of {rule}" for rule in rules)]
+    columns = min(4, len(entries), max(1, LEGEND_LETTERS // max(map(len, entries))))
+    legend_lines = math.ceil(len(entries) / columns)
+    figure = make_figure(0.8 + 2.35 * lines + 0.2 * legend_lines, title)
     grid = figure.subplots(lines, min(2, len(series)), squeeze=False).ravel()
     for axes in grid[len(series) :]:
         axes.remove()
-    handles = {}
+    handles, marks = {}, []
     for axes, (panel, rows) in zip(grid, series.items(), strict=False):
         for name, (steps, low, middle, high) in rows.items():
             color = colors[name]
@@ -165,15 +172,12 @@ def training_curves(
         elif panel.startswith("reversal"):
             axes.set_ylim(bottom=0)
         elif panel.startswith("target"):
-            _mark_choices(axes, rows, chosen or {}, colors)
+            marks = _mark_choices(axes, rows, given, colors, rules)
     for axes in grid[max(0, len(series) - 2) : len(series)]:
         axes.set_xlabel("step")
-    figure.legend(
-        [handles[name] for name in shown if name in handles],
-        [name for name in shown if name in handles],
-        loc="outside lower center",
-        ncols=min(4, len(handles), max(1, LEGEND_LETTERS // max(map(len, shown)))),
-    )
+    # Outside of the panels, where no curve can run through it.
+    order = [*(handles[name] for name in names), *marks]
+    figure.legend(order, entries, loc="outside lower center", ncols=columns)
     return figure
 
 
@@ -182,9 +186,10 @@ def _mark_choices(
     rows: Mapping[str, tuple[np.ndarray, ...]],
     chosen: Mapping[str, Mapping[str, Sequence[float | int]]],
     colors: Mapping[str, str],
-) -> None:
-    """Marks where on its curve each rule took the weights of a row."""
-    rules = shown_rules([rule for name in rows for rule in chosen.get(name, {})])
+    rules: Sequence[str],
+) -> list[Any]:
+    """Marks where on its curve each rule took the weights of a row; returns a mark of each."""
+    marks = []
     # Rules that take the same step stand inside of one another.
     sizes = np.linspace(10, 4, len(rules))
     for (rule, look), size in zip(rule_style(rules).items(), sizes, strict=True):
@@ -196,14 +201,8 @@ def _mark_choices(
                 place = (steps[nearest], middle[nearest])
                 edge = INK if rule == ORACLE else "white"
                 axes.plot(*place, **style, color=colors[name], markeredgecolor=edge, **hollow)
-        axes.plot([], [], **(style | {"markersize": 5}), color=FAINT_INK, label=rule, **hollow)
-    if rules:
-        # Of many rules the list is as high as the panel: curves must not strike it through.
-        axes.legend(
-            **{"loc": "best", "fontsize": 7, "labelcolor": FAINT_INK, "frameon": True},
-            **{"framealpha": 0.85, "edgecolor": "none", "title": "chosen by, median step"},
-        )
-        axes.get_legend().get_title().set_fontsize(7)  # pyright: ignore
+        marks += axes.plot([], [], **(style | {"markersize": 6}), color=FAINT_INK, **hollow)
+    return marks
 
 
 def _by_step(
