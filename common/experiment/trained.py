@@ -113,16 +113,15 @@ def ask(trained: Trained, name: str, part: str) -> Asked:
     name = _domain_of(config, name or config["target"])
     if part:
         check_name("--part", part, PARTS)
-    is_source = name == config["source"] != config["target"]
-    role = "source" if is_source else "target"
-    own = {"source", "target"} & {key for key in ("source", "target") if config[key] == name}
-    task = load_task(config) if own else load_beside_source(config, name)
+    is_own = name in (config["source"], config["target"])
+    role = "source" if is_own and name != config["target"] else "target"
+    task = load_task(config) if is_own else load_beside_source(config, name)
     splits, count = task[role].splits, len(task[role].examples.labels)
     part = part or ("test" if "test" in splits else ALL)
     if part != ALL and part not in splits:
         raise ValueError(
-            f"--part={part}: {name!r} is published without splits, and they were not drawn for "
-            f"this run; leave it out" + f", it has {', '.join(splits)}" * bool(splits)
+            f"--part={part}: {name!r} is published with the splits {', '.join(splits) or 'none'}, "
+            "and others are drawn of the run's own domains alone; leave it out for all examples"
         )
     rows = np.arange(count) if part == ALL else splits[part]
     if not len(rows):

@@ -138,7 +138,7 @@ def test_labels_of_numbers_are_written_as_such():
     [
         ("digitz", "", "did you mean 'digits'?"),
         ("", "tset", "did you mean 'test'?"),
-        ("folder", "val", "is published without splits"),
+        ("folder", "val", "with the splits none, and others"),
         ("large", "", "must be the same"),
     ],
 )
