@@ -7,8 +7,10 @@ import os
 import posixpath
 from typing import NamedTuple
 
+import numpy as np
+
 from common.data.example import Examples
-from common.data.manifest import list_manifest
+from common.data.manifest import list_manifest, list_value_manifest
 from common.data.picture import Form, check_form
 from common.data.picture_file import (
     PARTS,
@@ -18,6 +20,8 @@ from common.data.picture_file import (
     normal_name,
     read_files,
 )
+from common.data.value import check_values
+from common.task_kind import OF_CLASSES
 
 # They decide between a folder of pictures and a folder of folders; whether a file is a picture, its
 # bytes decide.
@@ -36,7 +40,7 @@ class _Place(NamedTuple):
     way: frozenset[str]
 
 
-def read_folder(path: str, form: Form, *, skip_bad: bool) -> Examples:
+def read_folder(path: str, form: Form, *, skip_bad: bool, kind: str = "multi_class") -> Examples:
     """Reads a domain of one's own pictures.
 
     The path is one of these; what begins with a dot is ignored everywhere.
@@ -47,7 +51,8 @@ def read_folder(path: str, form: Form, *, skip_bad: bool) -> Examples:
       always splits at the top, and never below it.
     - A folder that holds pictures directly, without labels.
     - A CSV file with the columns `path` (from the file's folder), `label` (empty: none) and, if
-      wanted, `split`.
+      wanted, `split`. Where labels are no classes it is the only form with labels, and has a column
+      for each in the place of `label`, which holds numbers.
 
     Files beside class folders or splits are ignored unless they are named like pictures. Every file
     below a class folder, or in a folder without class folders, must be a picture. Names
@@ -59,6 +64,7 @@ def read_folder(path: str, form: Form, *, skip_bad: bool) -> Examples:
         form: What all pictures are brought to.
         skip_bad: Leave out files that are no readable pictures and log their names, instead of
             refusing them.
+        kind: One of `task_kind.KINDS` but segmentation.
 
     Returns:
         The examples: in memory where they take at most 256 MiB, else as a store.
@@ -69,23 +75,39 @@ def read_folder(path: str, form: Form, *, skip_bad: bool) -> Examples:
     check_form(form)
     if not path or "\0" in path:
         raise ValueError(f"{path!r} names no folder of pictures; write folder:<path>")
-    root = os.path.expanduser(path)
+    root, names = os.path.expanduser(path), ()
     try:
         if not _is_there(root):
             raise ValueError(f"there is no folder or CSV manifest {path!r}")
         if os.path.isdir(root):
             files = _list_folder(root)
+            if kind not in OF_CLASSES and any(file.label for file in files):
+                raise ValueError(
+                    f"{path!r} holds class folders, and config.task.kind is {kind!r}; list the "
+                    "pictures in a CSV manifest with a column for each label"
+                )
         elif os.path.isfile(root) and root.lower().endswith(".csv"):
-            files, root = list_manifest(root), os.path.dirname(root) or "."
+            if kind in OF_CLASSES:
+                files = list_manifest(root)
+            else:
+                files, names = list_value_manifest(root)
+            root = os.path.dirname(root) or "."
         else:
             raise ValueError(f"{path!r} is neither a folder of pictures nor a CSV manifest")
         files = sorted(files, key=_order)
-        return read_files(path, root, files, form, skip_bad=skip_bad)
+        examples, kept = read_files(path, root, files, form, skip_bad=skip_bad)
     except OSError as error:
         raise ValueError(
             f"{error.filename or path!r} cannot be read ({error.strerror or error}); every file "
             "and folder of a domain must be readable"
         ) from error
+    if not names:
+        return examples
+    values = np.asarray([file.values for file in kept], np.float32)
+    if np.isnan(values).all():
+        return examples
+    values = check_values(values, f"the manifest {path!r}", kind)
+    return examples._replace(labels=values, classes=names)
 
 
 def _order(file: PictureFile) -> tuple[str | int, ...]:

@@ -32,11 +32,13 @@ class PictureFile(NamedTuple):
         part: One of `PARTS`; empty where there are no splits.
         label: The class; empty where there is no label.
         shown: The path from the domain's folder.
+        values: Labels or values where labels are no classes, NaN where there are none.
     """
 
     part: str
     label: str
     shown: str
+    values: tuple[float, ...] = ()
 
 
 def normal_name(name: str) -> str:
@@ -80,7 +82,7 @@ def is_below(path: str, root: str) -> bool:
 
 def read_files(
     path: str, root: str, files: Sequence[PictureFile], form: Form, *, skip_bad: bool
-) -> Examples:
+) -> tuple[Examples, list[PictureFile]]:
     """Decodes every picture once to check it, and keeps them where all of them are small.
 
     Args:
@@ -91,7 +93,8 @@ def read_files(
         skip_bad: Leave out files that are no readable pictures, and log their names.
 
     Returns:
-        The examples: in memory where they take at most `KEPT_BYTES`, else as a store.
+        The examples, in memory where they take at most `KEPT_BYTES`, else as a store; and the file
+        of each.
 
     Raises:
         ValueError: Files that are no readable pictures, a class of which no picture is left, or
@@ -164,7 +167,7 @@ def read_files(
         if any(file.part == part for file in files)
     }
     names = tuple(file.shown for file in own)
-    return Examples(images, labels, tuple(classes), 255.0, splits or None, names)
+    return Examples(images, labels, tuple(classes), 255.0, splits or None, names), own
 
 
 def _agree(

@@ -27,7 +27,8 @@ def _read_prepared(place: str, options: Options) -> Examples:
 def _read_folder(place: str, options: Options) -> Examples:
     from common.data.folder import read_folder
 
-    return read_folder(place, _form(options), skip_bad=options["skip_bad"])
+    own = {name: options[name] for name in ("skip_bad", "kind")}
+    return read_folder(place, _form(options), **own)
 
 
 def _read_svmlight(place: str, options: Options) -> Examples:
@@ -57,6 +58,8 @@ READERS: dict[str, Callable[[str, Options], Examples]] = {
     "npz": _read_npz,
     "csv": _read_csv,
 }
+# Those that may hold labels that are no classes; of pixels, npz alone.
+OF_VALUES = ("npz", "folder")
 # Domains whose arrays are kept in memory, besides those in use.
 CACHED = 8
 FORMS = tuple(f"{kind}:..." for kind in READERS)

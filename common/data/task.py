@@ -264,10 +264,11 @@ def _check_shapes(config: Config, source: Examples, target: Examples) -> None:
 def _read(config: Config, role: str, name: str) -> Examples:
     """Reads or draws one domain of a task."""
     key, kind = f"config.{role}", config["task"]["kind"]
-    if kind not in OF_CLASSES and not name.startswith("npz:"):
+    legal = ("npz",) if kind == "segmentation" else reader.OF_VALUES
+    if kind not in OF_CLASSES and name.partition(":")[0] not in legal:
         raise ValueError(
             f"{key} is {name!r}, whose labels are classes, and config.task.kind is {kind!r}; name "
-            "an npz:... domain with such labels"
+            f"a domain with such labels, {' or '.join(f'{own}:...' for own in legal)}"
         )
     if not reader.is_read(name):
         if name not in DOMAINS:

@@ -51,7 +51,7 @@ def read_values(
                 f"{where} has {values.shape[1]} columns and another split {width}; they must be "
                 "the same"
             )
-        read[part] = _checked(values, where, kind)
+        read[part] = check_values(values, where, kind)
     if names and width is not None and len(names) != width:
         raise ValueError(
             f"{place}: classes lists {len(names)} names, and labels have {width} columns; name each"
@@ -63,9 +63,22 @@ def read_values(
     return together, names or tuple(map(str, range(width)))
 
 
-def _checked(
+def check_values(
     values: Float[np.ndarray, "example value"], where: str, kind: str
 ) -> Float[np.ndarray, "example value"]:
+    """Checks labels or values.
+
+    Args:
+        values: A column each.
+        where: Where they stand, for messages.
+        kind: As for `read_values`.
+
+    Returns:
+        They, NaN all along the row of an example that has none.
+
+    Raises:
+        ValueError: A value that is not legal, or an example that has some and lacks others.
+    """
     if kind == "multi_label":
         values = np.where(values == -1, np.float32(np.nan), values)
     absent = np.isnan(values)

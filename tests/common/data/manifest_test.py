@@ -2,8 +2,10 @@
 
 import unicodedata
 
+import numpy as np
 import pytest
 
+from common.data.task import load_task
 from tests.common.data.picture_folder import (
     fill,
     read,
@@ -11,10 +13,13 @@ from tests.common.data.picture_folder import (
     split_rows,
     values,
 )
+from tests.tiny import make_config
+
+LINES = "path,age\n" + "".join(f"{row}.png,{row}\n" for row in range(10))
 
 
 def write_manifest(tmp_path, text, files=("a.png", "sub/b.png", "c.png")):
-    fill(tmp_path, files)
+    fill(tmp_path, files if text is not LINES else [f"{row}.png" for row in range(10)])
     path = tmp_path / "list.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return path
@@ -128,3 +133,58 @@ def test_bad_pictures_of_a_manifest_can_be_left_out(tmp_path, caplog):
     fill(tmp_path, {"bad.png": b"bad"})
     assert values(read(path, skip_bad=True)) == [0]
     assert "2 of 3 files" in caplog.text
+
+
+def test_columns_of_numbers_are_labels_that_are_no_classes(tmp_path):
+    text = "x,path,split,y\n1.5,c.png,train,-2\n,a.png,test,\n0,sub/b.png,train,3e1\n"
+    examples = read(write_manifest(tmp_path, text), kind="regression")
+    assert examples.classes == ("x", "y") and examples.names == ("c.png", "sub/b.png", "a.png")
+    assert values(examples) == [2, 1, 0]
+    expected = np.asarray([[1.5, -2], [0, 30], [np.nan, np.nan]], np.float32)
+    np.testing.assert_array_equal(examples.labels, expected)
+    assert split_rows(examples) == {"train": [0, 1], "test": [2]}
+    nothing = read(write_manifest(tmp_path, "path,x\na.png,\n"), kind="regression")
+    assert nothing.classes == () and nothing.labels.tolist() == [-1]
+
+
+def test_bad_pictures_are_left_out_with_their_values(tmp_path, caplog):
+    path = write_manifest(tmp_path, "path,x\na.png,1\nsub/b.png,0\nc.png,1\n")
+    (tmp_path / "sub" / "b.png").write_bytes(b"no picture")
+    examples = read(path, skip_bad=True, kind="multi_label")
+    assert examples.labels.tolist() == [[1.0], [1.0]] and "'sub/b.png'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "part"),
+    [
+        ("path,x\na.png,two\n", "regression", "line 2 has a label that is no number"),
+        ("path,x\na.png,inf\n", "regression", "every value must be finite"),
+        ("path,x\na.png,2\n", "multi_label", "every value must be 0, 1, or -1"),
+        ("path,x,y\na.png,1,\n", "multi_label", "lacks some of the values of example 0"),
+        ("path,x,x\na.png,1,1\n", "regression", "one for each label or value, each named once"),
+        ("x,y\n1,2\n", "regression", "they must be path, if wanted split"),
+    ],
+)
+def test_bad_values_are_refused(tmp_path, text, kind, part):
+    refuse(write_manifest(tmp_path, text), part, kind=kind)
+
+
+def test_class_folders_are_no_numbers(tmp_path):
+    fill(tmp_path, ["cat/a.png", "dog/b.png"])
+    refuse(tmp_path, "holds class folders, and config.task.kind is 'regression'", kind="regression")
+
+
+def test_a_task_reads_numbers_of_pictures(tmp_path):
+    config = make_config(
+        changes={
+            "task.kind": "regression",
+            "source": f"folder:{write_manifest(tmp_path / 'one', LINES)}",
+            "target": f"folder:{fill(tmp_path / 'two', [f'{row}.png' for row in range(10)])}",
+            "data.val_share": 0.2,
+            "data.test_share": 0.2,
+        }
+    )
+    task = load_task(config)
+    assert task["source"].examples.labels.shape == task["target"].examples.labels.shape == (10, 1)
+    assert np.isnan(task["target"].examples.labels).all()
+    assert task["source"].examples.labels[:, 0].tolist() == list(range(10))

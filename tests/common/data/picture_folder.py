@@ -26,8 +26,8 @@ def fill(root, files):
     return str(root)
 
 
-def read(path, form=AS_STORED, skip_bad=False):
-    return read_folder(str(path), form, skip_bad=skip_bad)
+def read(path, form=AS_STORED, skip_bad=False, kind="multi_class"):
+    return read_folder(str(path), form, skip_bad=skip_bad, kind=kind)
 
 
 def values(examples):
@@ -40,10 +40,10 @@ def split_rows(examples):
     return {part: rows.tolist() for part, rows in splits.items()}
 
 
-def refuse(path, *parts, form=AS_STORED, skip_bad=False):
+def refuse(path, *parts, form=AS_STORED, skip_bad=False, kind="multi_class"):
     """Checks that one sentence names the path and contains the parts."""
     with pytest.raises(ValueError) as refused:
-        read(path, form, skip_bad)
+        read(path, form, skip_bad, kind)
     sentence = str(refused.value)
     assert "\n" not in sentence and not sentence.endswith(".")
     for part in (os.path.basename(str(path)), *parts):
