@@ -11,6 +11,9 @@ from common.models.network import make_network
 from common.training.objective import make_objective
 from tests import tiny
 
+# Rows of the project, under their own names.
+ROWS = ("source_only", "dann", "multi_source_dann")
+
 
 def covariance_gap(config: Any) -> Alignment:
     """A loss that is no mean over examples: the distance of the domains' covariances."""
@@ -85,7 +88,7 @@ def in_phases(method: Method) -> Method:
 
 def make_method(name: str, config: Any) -> Method:
     """Returns a real row by its name, or one of the methods above."""
-    if name in ("source_only", "dann"):
+    if name in ROWS:
         return tiny.MAKERS[config["package"]](config, tiny.NUM_CLASSES)
     network = make_network(config["model"], tiny.NUM_CLASSES)
     terms = {"covariance_gap": covariance_gap, "perturbation": perturbation}
@@ -97,10 +100,13 @@ def make_method(name: str, config: Any) -> Method:
 
 def make_config(name: str, changes: Any) -> dict[str, Any]:
     """Returns the config of a name."""
-    row = name if name in ("source_only", "dann") else "statistics_only"
+    row = name if name in ROWS else "statistics_only"
     config = tiny.make_config(row, changes)
     if name in ("covariance_gap", "perturbation"):
         config["alignment"] = {name: {"weight": 1.0}}
+    if name == "multi_source_dann":
+        config["alignment"]["multi_source_adversarial"]["num_sources"] = 2
+        config["source"] = "synthetic_digits+digits"
     if name == "teacher":
         config["optimizer"]["ema_decay"] = 0.9
     return config

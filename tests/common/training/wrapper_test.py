@@ -11,6 +11,7 @@ from common.training import parallel
 from tests import coupled, tiny
 
 NAMES = ("source_only", "dann", "covariance_gap", "perturbation", "phases", "teacher")
+NAMES += ("multi_source_dann",)
 MODEL = {"model.options": {"hidden": (8,), "dropout": 0.25}}
 # The bias before a batch normalisation has no gradient; a larger epsilon keeps what rounding makes
 # of it from becoming a step.
@@ -29,6 +30,8 @@ def make_run(name, changes, *, mode=None, streamed=False, num_bytes=2**20):
     """Returns a run; without a mode on one device, else on eight."""
     config = coupled.make_config(name, {**MODEL, **changes})
     method, tables, where = coupled.make_method(name, config), tiny.make_tables(), {}
+    if name == "multi_source_dann":
+        tables["source"]["origin"] = np.repeat(np.arange(2, dtype=np.int32), (8, 12))
     if streamed:
         where["stream"] = make_stream(tables, num_bytes)
         tables = {
@@ -115,7 +118,7 @@ def test_eight_devices_share_the_work():
 @pytest.mark.parametrize(
     ("name", "mode"),
     [
-        *((name, None) for name in ("covariance_gap", "teacher")),
+        *((name, None) for name in ("covariance_gap", "teacher", "multi_source_dann")),
         *(("dann", mode) for mode in (None, *parallel.MODES)),
         *(
             pytest.param(name, mode, marks=pytest.mark.matrix)
