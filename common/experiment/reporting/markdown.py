@@ -216,13 +216,15 @@ def _label_free(rows: Sequence[Row]) -> list[str]:
 
 
 def _headline(rows: Sequence[Row], chosen: Sequence[str]) -> str:
-    """Says the main result in one sentence: of dann, else of what was chosen or comes first."""
+    """Says the main result in one sentence: of dann, else of what was chosen or is highest."""
     adapted = [row for row in rows if row["method"] not in BASELINES]
     preferred = [row for row in adapted if row["name"] == "dann"]
     preferred += [row for row in adapted if row["name"] in chosen]
-    first = (*preferred, *adapted, *rows)[0]
+    left = adapted or rows
+    first = preferred[0] if preferred else max(left, key=lambda row: row["target_accuracy"]["mean"])
     right = write_percent(first["target_accuracy"]["mean"])
-    text = f"{first['name']} is right on {right} % of the target's test examples"
+    text = "At best, " if not preferred and len(left) > 1 else ""
+    text += f"{first['name']} is right on {right} % of the target's test examples"
     rule = first["selection"]
     text += " at the last step" if rule == "last" else f" at the step that {rule} chooses"
     difference = first["difference_from_source_only"]

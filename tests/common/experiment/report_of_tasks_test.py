@@ -170,6 +170,15 @@ def test_settings_that_differ_between_tasks_are_told(many, tmp_path):
     assert 'model.name = "cnn"' not in text and "num_steps = 700" in text
 
 
+def test_without_dann_the_headline_is_of_the_highest_row(tmp_path, monkeypatch):
+    draw_text_alone(monkeypatch)
+    for method, accuracy in (("source_only", 0.5), ("coral", 0.6), ("mcc", 0.7), ("mmd", 0.65)):
+        for seed in SEEDS:
+            write_run(tmp_path / "made", method, seed, accuracy)
+    text = report.write_report([tmp_path / "made"]).path.read_text()
+    assert "**At best, mcc is right on 70.0 % of the target's test examples" in text
+
+
 def test_choices_and_published_numbers_reach_the_report(tmp_path, monkeypatch):
     draw_text_alone(monkeypatch)
     experiment = tmp_path / "mnist_to_mnist_m"
