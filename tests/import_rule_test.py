@@ -5,6 +5,7 @@ one sentence for each line that breaks it.
 """
 
 import ast
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -113,7 +114,9 @@ def dotted(node: ast.AST) -> str:
     return ""
 
 
-def references(path: str, source: str) -> Iterator[Reference]:
+@functools.cache  # every rule asks for the same files
+def references(path: str, source: str) -> list[Reference]:
+    found = []
     nodes = [
         (node, level)
         for node, level in walk(ast.parse(source))
@@ -124,10 +127,12 @@ def references(path: str, source: str) -> Iterator[Reference]:
         for name, alias in imports(path, node):
             root = name.split(".")[0]
             aliases |= {alias: name} if alias else {root: root}
-            yield Reference(name, node.lineno, True, level)
+            found.append(Reference(name, node.lineno, True, level))
     for node, level in nodes:
         root, *rest = dotted(node).split(".")
-        yield Reference(".".join([aliases.get(root, ""), *rest]), node.lineno, False, level)
+        name = ".".join([aliases.get(root, ""), *rest])
+        found.append(Reference(name, node.lineno, False, level))
+    return found
 
 
 def violations(path: str, source: str, breaks: Callable[[Reference], bool], rule: str) -> list[str]:

@@ -170,6 +170,7 @@ def load_beside_source(config: Config, name: str) -> dict[str, Domain]:
     reader.check_unread(own, {"source": sources, "target": [name]})
     read_sources = [_read(own, "source", source) for source in sources]
     examples = _read(own, "target", name)
+    has_splits = examples.splits is not None
     if config["task"]["kind"] in OF_CLASSES:
         source = _pool_sources(config, sources, read_sources)
         examples = arrange(examples, data["rename_classes"], source.examples.classes)
@@ -184,7 +185,8 @@ def load_beside_source(config: Config, name: str) -> dict[str, Domain]:
     if role_of_folds(config) == "source":
         # What is fitted to the source's training examples was so without those held out.
         source = source._replace(splits=hold_out(config, source.splits, "source"))
-    task = {"source": source, "target": Domain(name, examples, examples.splits or {})}
+    splits = examples.splits if has_splits and examples.splits else {}
+    task = {"source": source, "target": Domain(name, examples, splits)}
     return encode_task(task, data) if reader.is_text(name) else task
 
 

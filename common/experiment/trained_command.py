@@ -37,7 +37,7 @@ def predict(arguments: Sequence[str], make_method: MakeMethod) -> None:
         if not (output := _value("output")):
             print(table, end="")
             return
-        target = _free(output, (".csv",))
+        target = free_file(output, (".csv",))
         with folder.replacing(target) as temporary:
             temporary.write_text(table, encoding="utf-8")
     print(f"{_describe(own, asked)}: {target}")
@@ -71,7 +71,7 @@ def evaluate(arguments: Sequence[str], make_method: MakeMethod) -> None:
         found = {f"{start}{metric}": value for metric, value in metrics.items()}
         if output := _value("output"):
             told = {"run": str(own.path), "selection": _selection(), "domain": name}
-            target = _free(output, (".json",))
+            target = free_file(output, (".json",))
             folder.write_json(target, told | {"part": asked.part, "metrics": found})
     print(_describe(own, asked))
     width = max(map(len, found))
@@ -96,7 +96,7 @@ def export(arguments: Sequence[str]) -> None:
         raise outcome.UsageError(f"export takes flags alone; {arguments[0]!r} is none")
     with outcome.refusing():
         own = _load("export")
-        target = _free(_value("output") or "model.safetensors", (".safetensors",))
+        target = free_file(_value("output") or "model.safetensors", (".safetensors",))
         layout = _value("layout")
         print(exporting.export(own, target, layout))
 
@@ -134,8 +134,19 @@ def _answer(verb: str, arguments: Sequence[str], make_method: MakeMethod) -> tup
     return own, asked, trained.answer(own, asked, make_method)
 
 
-def _free(name: str, suffixes: Sequence[str]) -> Path:
-    """Refuses a file that is there already, or is called like another kind."""
+def free_file(name: str, suffixes: Sequence[str]) -> Path:
+    """Refuses a file that is there already, or is called like another kind.
+
+    Args:
+        name: `--output`.
+        suffixes: What its name may end in.
+
+    Returns:
+        The file.
+
+    Raises:
+        ValueError: Such a file.
+    """
     path = Path(name).expanduser()
     if path.suffix not in suffixes:
         raise ValueError(f"--output={path} must end in {' or '.join(suffixes)}")

@@ -208,7 +208,7 @@ def test_every_pixel_has_a_class(files, tmp_path):
         ("multi_label", "mcd", {}, "mcd takes predictions for shares"),
         ("multi_label", "mmd", {"evaluation.retrained_head": True}, "evaluation.retrained_head"),
         ("regression", "mmd", {"data.classes": ("a",)}, "config.data.classes"),
-        ("regression", "mmd", {"source": "digits"}, "name an npz:... domain"),
+        ("regression", "mmd", {"source": "digits"}, "name a domain with such labels, npz:"),
         ("regression", "mmd", {"task.huber_delta": 0.0}, "huber_delta is 0"),
         ("regression", "mmd", {"task.regression_loss": "l1"}, "regression_loss"),
         ("regression", "mmd", {"task.kind": "ordinal"}, "config.task.kind"),

@@ -16,6 +16,7 @@ from common.experiment.outcome import StopRequest
 from common.experiment.prediction import format_predictions, measure
 from common.experiment.run import train_family, train_population
 from common.experiment.trained import answer, ask, load_trained
+from common.experiment.trained_command import free_file
 from common.experiment.weights.exporting import export
 from common.experiment.weights.location import sha256_of
 from common.models.pretrained.convert import to_variables
@@ -150,6 +151,14 @@ def test_what_cannot_be_asked_is_refused(run, tmp_path, name, part, sentence):
         ask(load_trained(run, "last"), name, part)
 
 
+def test_a_file_that_is_there_is_kept(tmp_path):
+    (tmp_path / "labels.csv").touch()
+    with pytest.raises(ValueError, match=r"labels\.csv exists; remove it"):
+        free_file(str(tmp_path / "labels.csv"), (".csv",))
+    with pytest.raises(ValueError, match=r"must end in \.csv"):
+        free_file(str(tmp_path / "labels.txt"), (".csv",))
+
+
 def test_only_finished_runs_with_predictions_are_loaded(run, tmp_path):
     with pytest.raises(ValueError, match=r"has no result\.json"):
         load_trained(tmp_path, "last")
@@ -202,6 +211,7 @@ def test_a_network_that_pytorch_knows_is_exported_for_it(resnet, tmp_path):
     assert not (tmp_path / "other.safetensors").exists()
 
 
+@pytest.mark.matrix
 def test_adapters_are_merged(tmp_path):
     changes = {"data.target_labels_per_class": 3, **SMALL}
     family = tiny_family(tmp_path, "lora", **changes)
