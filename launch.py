@@ -54,7 +54,7 @@ def _resolve(config, kept: tuple[str, ...] = ()) -> list[dict[str, Any]]:
 
 def train(arguments: list[str]) -> None:
     """Trains one run, and before it the one that it starts from."""
-    from common.experiment import folder, outcome, run
+    from common.experiment import folder, json_file, outcome, run
     from common.experiment.chosen import tell_chosen
     from common.training import process
 
@@ -69,7 +69,7 @@ def train(arguments: list[str]) -> None:
     process.part()
     if not is_first:
         return
-    result = folder.read_json(own / "result.json")
+    result = json_file.read_json(own / "result.json")
     print(*tell_chosen(result), sep="\n")
     print(f"done: {own}")
 

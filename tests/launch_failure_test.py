@@ -12,7 +12,16 @@ from pathlib import Path
 import pytest
 
 from common.data import domain
-from common.experiment import check, checkpoint, command_line, config_file, folder, outcome, sweep
+from common.experiment import (
+    check,
+    checkpoint,
+    command_line,
+    config_file,
+    folder,
+    json_file,
+    outcome,
+    sweep,
+)
 from common.experiment.check import check_population
 from common.experiment.outcome import RunFailed, Stopped, StopRequest, UsageError
 from common.experiment.run import train_alone
@@ -372,7 +381,7 @@ def twin(tmp_path_factory):
     """The result of a run that nothing disturbed."""
     config = tiny(tmp_path_factory.mktemp("twin"), "source_only", num_steps=30)
     train_alone(config, make_method, StopRequest())
-    return folder.read_json(folder.run_folder(config) / "result.json")
+    return json_file.read_json(folder.run_folder(config) / "result.json")
 
 
 @pytest.mark.parametrize("how", ["moving", "checkpoint", "weights", "arrays", "space"])
@@ -388,7 +397,7 @@ def test_full_disk_stops_the_run_which_goes_on_once_there_is_space(
     assert not folder.is_done(config)
     assert not list(tmp_path.rglob(".*"))
     train_alone(config, make_method, StopRequest())
-    result = folder.read_json(folder.run_folder(config) / "result.json")
+    result = json_file.read_json(folder.run_folder(config) / "result.json")
     assert result == twin
 
 
@@ -405,7 +414,7 @@ def test_full_disk_under_the_records_stops_the_run_and_keeps_the_checkpoint(tmp_
     # The disk became full in the middle of a line.
     records.write_text(kept + '{"step": 20, "prog')
     train_alone(config, make_method, StopRequest())
-    assert folder.read_json(folder.run_folder(config) / "result.json") == twin
+    assert json_file.read_json(folder.run_folder(config) / "result.json") == twin
     assert records.read_text().count("\n") == 3
 
 

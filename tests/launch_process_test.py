@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.experiment import checkpoint, folder
+from common.experiment import checkpoint, json_file
 from common.training.optimizer import paths_of
 
 ROOT = Path(__file__).parents[1]
@@ -72,7 +72,7 @@ def test_two_processes_train_the_run_of_one(tmp_path):
     assert "done: " in said[0] and "done: " not in said[1]
 
     two, one = only_run(tmp_path / "two"), only_run(tmp_path / "one")
-    assert folder.read_json(two / "config.json")["starts"][0]["devices"] == ["cpu"] * 4
+    assert json_file.read_json(two / "config.json")["starts"][0]["devices"] == ["cpu"] * 4
     assert {path.name for path in two.iterdir()} == {
         *{path.name for path in one.iterdir() if "tfevents" not in path.name},
         *{path.name for path in two.iterdir() if "tfevents" in path.name},
@@ -103,7 +103,7 @@ def test_where_one_is_killed_the_others_stop_and_one_alone_goes_on(tmp_path):
     again = start(words, devices=1)
     said = wait_for([again])
     assert again.returncode == 0, said
-    starts = folder.read_json(only_run(tmp_path) / "config.json")["starts"]
+    starts = json_file.read_json(only_run(tmp_path) / "config.json")["starts"]
     assert starts[0]["first_step"] == 0 and starts[-1]["first_step"] > 0
 
 

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from flax import traverse_util
 
-from common.experiment import folder
+from common.experiment import folder, json_file
 from common.experiment.outcome import writing
 from common.experiment.weights import pretrained
 from common.training.optimizer import paths_of
@@ -98,7 +98,7 @@ def leave_out(own: Path, choices: Mapping[str, Any], base: Base) -> dict[str, An
             name["run"] = os.path.relpath(name["run"], own)
         shapes = {path: "x".join(map(str, array.shape)) for path, array in out.items()}
         about = {**name, "left_out": shapes, "sha256_left_out": folder.params_sha256(out)}
-        folder.write_json(own / FILE, about)
+        json_file.write_json(own / FILE, about)
     return {
         selection: {
             **variables,
@@ -126,7 +126,7 @@ def put_back(
     """
     if not (own / FILE).is_file():
         return dict(variables)
-    about, flat = folder.read_json(own / FILE), of_variables(variables)
+    about, flat = json_file.read_json(own / FILE), of_variables(variables)
     needed = {"left_out": dict, "sha256_left_out": str}
     needed |= {"weights": str} if "weights" in about else {"run": str, "selection": str}
     if any(not isinstance(about.get(key), kind) for key, kind in needed.items()):
@@ -150,7 +150,7 @@ def put_back(
             for path, shape in shapes.items()
         }
         try:
-            held = of_weights(folder.read_json(own / "config.json")["config"], here)
+            held = of_weights(json_file.read_json(own / "config.json")["config"], here)
         except ValueError as error:
             raise ValueError(f"{told} cannot be read: {error}") from None
     out = {path: held[path] for path in about["left_out"] if path in held}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common.experiment.folder import write_json
+from common.experiment.json_file import write_json
 from common.experiment.reporting.cell import align
 from common.experiment.reporting.comparison import compare_runs
 from common.experiment.reporting.comparison_section import (

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from common.data.fold import role_of_folds
-from common.experiment import folder
+from common.experiment import folder, json_file
 from common.experiment.setting import SCORE, identity_of, question_of
 from common.training.population import Program, Tables
 from common.training.state import State
@@ -82,5 +82,5 @@ def _score_of(config: Config) -> float:
     path = folder.run_folder(config) / "result.json"
     if not path.is_file():
         return float("nan")
-    score = folder.read_json(path)["selections"]["last"].get(SCORE)
+    score = json_file.read_json(path)["selections"]["last"].get(SCORE)
     return float("nan") if score is None else float(score)

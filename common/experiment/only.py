@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from common.experiment import folder, sweep
+from common.experiment import folder, json_file, sweep
 from common.experiment.check import MakeMethod
 from common.experiment.outcome import RunFailed, Stopped, StopRequest, UsageError
 from common.experiment.run import train_population
@@ -87,5 +87,5 @@ def train_only(
     for config in population:
         path = folder.run_folder(config) / "failure.json"
         if path.is_file():
-            failures[folder.run_id(config)] = str(folder.read_json(path).get("reason"))
+            failures[folder.run_id(config)] = str(json_file.read_json(path).get("reason"))
     return failures

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common.experiment.folder import write_json
+from common.experiment.json_file import write_json
 from common.experiment.reporting import across_figure
 from common.experiment.reporting.across import CHOSEN, with_many_tasks
 from common.experiment.reporting.drawing import save_figures

@@ -12,7 +12,7 @@ from common.data.domain import Domain
 from common.data.example import is_labelled
 from common.data.overlap import count_shared
 from common.evaluation.task_metric import TaskMetric, make_task_metric
-from common.experiment import checkpoint, folder, guard, resume, selection
+from common.experiment import checkpoint, folder, guard, json_file, output_file, resume, selection
 from common.experiment.base import NO_BASE, leave_out
 from common.experiment.chosen import describe_chosen
 from common.experiment.final_metric import final_metrics
@@ -150,7 +150,7 @@ def write_results(
             "target_chosen_by_label": tasks[member]["target"].chosen_by_label,
             "target_test_shared_with": count_shared(tasks[member]),
             "warnings": [
-                *resume.warnings_of(folder.read_json(path / "config.json")["starts"]),
+                *resume.warnings_of(json_file.read_json(path / "config.json")["starts"]),
                 *guard.warnings_of(evaluated(history[member])),
             ],
             "selections": describe_chosen(
@@ -177,7 +177,7 @@ def write_results(
         result["selections"]["last"] |= {
             name: float(values[member]) for name, values in scores.items()
         }
-        folder.write_json(path / "result.json", result)
+        json_file.write_json(path / "result.json", result)
 
 
 def _count_seen_labels(method: Method, target: Domain) -> int:
@@ -268,5 +268,5 @@ def _write_outputs(
             arrays[f"{role}_{split}/logits"] = logits
     if grid is not None:
         arrays |= {"grid/image": grid[0], "grid/prediction": grid[1][member]}
-    with folder.replacing(path / "outputs.npz") as temporary, temporary.open("wb") as file:
+    with output_file.replacing(path / "outputs.npz") as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, value_max=task["source"].examples.maximum, **arrays)

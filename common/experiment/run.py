@@ -20,7 +20,7 @@ from common.data.stream import Stream
 from common.data.table import is_streamed, make_tables
 from common.data.task import load_task
 from common.evaluation.task_metric import TaskMetric, make_task_metric
-from common.experiment import checkpoint, folder, guard, lock, resume, selection, writer
+from common.experiment import checkpoint, folder, guard, json_file, lock, resume, selection, writer
 from common.experiment.check import MakeMethod, check_population
 from common.experiment.cross_validation import held_out_accuracy
 from common.experiment.outcome import (
@@ -102,7 +102,7 @@ def _train(
         begins_anew = folder.belongs_elsewhere(configs)
         if checkpoint.has_saved(saved) and not begins_anew:
             for own, hashes in zip(configs, data, strict=True):
-                about = folder.read_json(folder.run_folder(own) / "config.json")
+                about = json_file.read_json(folder.run_folder(own) / "config.json")
                 resume.check_resume(about, own, hashes, folder.versions())
         method = make_method(config, len(tasks[0]["source"].examples.classes))
         runtime = config["runtime"]
@@ -137,8 +137,8 @@ def _train(
         configs, overrides, program.optimizer.summary, placement.kinds, data, first_step
     )
     process.wait("described")
-    history = [folder.cut_records(own / "metrics.jsonl", first_step) for own in folders]
-    times = [folder.cut_records(own / "time.jsonl", first_step) for own in folders]
+    history = [json_file.cut_records(own / "metrics.jsonl", first_step) for own in folders]
+    times = [json_file.cut_records(own / "time.jsonl", first_step) for own in folders]
     start = max((record["start"] + 1 for records in times for record in records), default=0)
 
     num_source_val = len(tasks[0]["source"].splits["val"])
@@ -222,7 +222,7 @@ def _train(
                 continue
             record = make_record(boundary.step, boundary.train, boundary.evaluation, member)
             history[member].append(record)
-            folder.append_records(own / "metrics.jsonl", [record])
+            json_file.append_records(own / "metrics.jsonl", [record])
             write_events(member, record)
         if len(failures) == len(configs):
             break
@@ -333,7 +333,7 @@ def _reason(step: int) -> str:
 
 
 def _write_failure(own: Path, step: int) -> None:
-    folder.write_json(own / "failure.json", {"reason": _reason(step), "step": step})
+    json_file.write_json(own / "failure.json", {"reason": _reason(step), "step": step})
 
 
 def train_family(

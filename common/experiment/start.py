@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from common.data.domain import Domain
 from common.data.task import load_task
-from common.experiment import folder
+from common.experiment import json_file
 from common.experiment.checkpoint import load_run
 from common.experiment.labelled_target import LabelledTarget, with_labels
 from common.experiment.output import complete, run_over
@@ -65,7 +65,9 @@ def read_run(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     if not (path / "result.json").is_file():
         raise ValueError(f"{path} is no folder of a finished run: it has no result.json")
-    return folder.read_json(path / "config.json")["config"], folder.read_json(path / "result.json")
+    return json_file.read_json(path / "config.json")["config"], json_file.read_json(
+        path / "result.json"
+    )
 
 
 def start_of_run(path: Path, target: LabelledTarget, make_method: MakeMethod) -> Start:

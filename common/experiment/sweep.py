@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common.experiment import config_file, fitting, folder, lock
+from common.experiment import config_file, fitting, folder, json_file, lock
 from common.experiment.check import MakeMethod, check_population
 from common.experiment.executors.in_process import train_here
 from common.experiment.executors.task import Population, Settings, Train
@@ -174,7 +174,7 @@ def _plan(
     todo = [[wanted[name] for name in names] for names in begun] + fresh
     if fresh:
         names = [[folder.run_id(config) for config in group] for group in fresh]
-        folder.write_json(path, {"populations": written + names})
+        json_file.write_json(path, {"populations": written + names})
     return todo
 
 
@@ -191,7 +191,7 @@ def read_plan(path: Path) -> list[list[str]]:
         UsageError: The file holds none.
     """
     try:
-        return [list(map(str, names)) for names in folder.read_json(path)["populations"]]
+        return [list(map(str, names)) for names in json_file.read_json(path)["populations"]]
     except (KeyError, TypeError):
         raise UsageError(f"{path} holds no populations; delete it to begin anew") from None
 
@@ -237,14 +237,14 @@ def with_parents(configs: Sequence[Config]) -> list[Config]:
         if parent is None or not is_waiting:
             kept.append(config)
         elif (parent / "failure.json").is_file():
-            why = folder.read_json(parent / "failure.json").get("reason")
+            why = json_file.read_json(parent / "failure.json").get("reason")
             with writing(own):
                 own.mkdir(parents=True, exist_ok=True)
             reason = f"it starts from {parent.name}, which failed: {why}"
-            folder.write_json(own / "failure.json", {"reason": reason, "parent": parent.name})
+            json_file.write_json(own / "failure.json", {"reason": reason, "parent": parent.name})
         else:
             path = own / "failure.json"
-            if process.is_first() and path.is_file() and "parent" in folder.read_json(path):
+            if process.is_first() and path.is_file() and "parent" in json_file.read_json(path):
                 with writing(path):
                     path.unlink(missing_ok=True)
             kept.append(config)
@@ -327,5 +327,5 @@ def run_sweep(
     for config in configs:
         path = folder.run_folder(config) / "failure.json"
         if path.is_file():
-            failures[folder.run_id(config)] = str(folder.read_json(path).get("reason"))
+            failures[folder.run_id(config)] = str(json_file.read_json(path).get("reason"))
     return failures

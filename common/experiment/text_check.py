@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.data import reader
-from common.experiment import folder
+from common.experiment import json_file
 from common.experiment.parent import parent_folder
 from common.models.network import OF_TEXT
 
@@ -74,7 +74,7 @@ def _check_words(config: Mapping[str, Any]) -> None:
     parent = parent_folder(config)
     if parent is None or not (parent / "config.json").is_file():
         return
-    other = folder.read_json(parent / "config.json")["config"]
+    other = json_file.read_json(parent / "config.json")["config"]
     pairs = {"source": (config["source"], other["source"])}
     pairs |= {
         f"data.{key}": (config["data"][key], other["data"].get(key, config["data"][key]))

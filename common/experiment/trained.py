@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from common.data import reader
+from common.data.beside_task import load_beside_source
 from common.data.domain import DOMAINS, Domain
-from common.data.task import load_beside_source, load_task
+from common.data.task import load_task
 from common.experiment.checkpoint import load_run
 from common.experiment.output import complete, run_over
 from common.experiment.start import read_run

@@ -27,7 +27,7 @@ def predict(arguments: Sequence[str], make_method: MakeMethod) -> None:
         UsageError: What is asked for cannot be.
         RunFailed: The table cannot be written.
     """
-    from common.experiment import folder, prediction
+    from common.experiment import output_file, prediction
 
     with outcome.refusing():
         own, asked, logits = _answer("predict", arguments, make_method)
@@ -37,8 +37,8 @@ def predict(arguments: Sequence[str], make_method: MakeMethod) -> None:
         if not (output := _value("output")):
             print(table, end="")
             return
-        target = free_file(output, (".csv",))
-        with folder.replacing(target) as temporary:
+        target = output_file.free_file(output, (".csv",))
+        with output_file.replacing(target) as temporary:
             temporary.write_text(table, encoding="utf-8")
     print(f"{_describe(own, asked)}: {target}")
 
@@ -54,7 +54,7 @@ def evaluate(arguments: Sequence[str], make_method: MakeMethod) -> None:
         UsageError: What is asked for cannot be, or has no labels.
         RunFailed: The file cannot be written.
     """
-    from common.experiment import folder, prediction
+    from common.experiment import json_file, output_file, prediction
     from common.experiment.selection import ORACLE
 
     with outcome.refusing():
@@ -71,8 +71,8 @@ def evaluate(arguments: Sequence[str], make_method: MakeMethod) -> None:
         found = {f"{start}{metric}": value for metric, value in metrics.items()}
         if output := _value("output"):
             told = {"run": str(own.path), "selection": _selection(), "domain": name}
-            target = free_file(output, (".json",))
-            folder.write_json(target, told | {"part": asked.part, "metrics": found})
+            target = output_file.free_file(output, (".json",))
+            json_file.write_json(target, told | {"part": asked.part, "metrics": found})
     print(_describe(own, asked))
     width = max(map(len, found))
     for metric, value in found.items():
@@ -90,13 +90,14 @@ def export(arguments: Sequence[str]) -> None:
         UsageError: What is asked for cannot be.
         RunFailed: The file cannot be written.
     """
+    from common.experiment import output_file
     from common.experiment.weights import exporting
 
     if arguments:
         raise outcome.UsageError(f"export takes flags alone; {arguments[0]!r} is none")
     with outcome.refusing():
         own = _load("export")
-        target = free_file(_value("output") or "model.safetensors", (".safetensors",))
+        target = output_file.free_file(_value("output") or "model.safetensors", (".safetensors",))
         layout = _value("layout")
         print(exporting.export(own, target, layout))
 
@@ -132,27 +133,6 @@ def _answer(verb: str, arguments: Sequence[str], make_method: MakeMethod) -> tup
     own = _load(verb)
     asked = trained.ask(own, arguments[0] if arguments else "", _PART.value)
     return own, asked, trained.answer(own, asked, make_method)
-
-
-def free_file(name: str, suffixes: Sequence[str]) -> Path:
-    """Refuses a file that is there already, or is called like another kind.
-
-    Args:
-        name: `--output`.
-        suffixes: What its name may end in.
-
-    Returns:
-        The file.
-
-    Raises:
-        ValueError: Such a file.
-    """
-    path = Path(name).expanduser()
-    if path.suffix not in suffixes:
-        raise ValueError(f"--output={path} must end in {' or '.join(suffixes)}")
-    if path.exists():
-        raise ValueError(f"{path} exists; remove it, or name another file by --output")
-    return path
 
 
 def _describe(own: Any, asked: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from common.evaluation.task_metric import CLASSES, TaskMetric
-from common.experiment.folder import append_records, as_json
+from common.experiment.json_file import append_records, as_json
 from common.experiment.outcome import check_space, writing
 from common.training import process
 

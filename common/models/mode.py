@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from common.training.parallel import draw_rows
+from common.training.replica import draw_rows
 
 DTYPES = ("float32", "bfloat16")
 

@@ -31,7 +31,7 @@ from jaxtyping import Array, ArrayLike, Float, Key
 
 from common.method import Outputs, Variables, fold_in_name
 from common.models.mode import EVALUATION, TRAINING, Mode, computation_type
-from common.training.parallel import REPLICA, collect, enter, num_replicas, own_rows
+from common.training.replica import REPLICA, collect, enter, num_replicas, own_rows
 
 LAYER_OF_POLICY = {
     "joint": "batch",

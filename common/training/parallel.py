@@ -4,8 +4,7 @@ The members of a population are spread over the devices and never communicate. A
 the rows of its batches instead, in one of two modes that compute the same numbers:
 
 - `jit`: one program over a mesh; the compiler splits the work along the batch.
-- `pmap`: a copy of the program on each device. Every copy holds the whole batch and the whole
-  loss; only the passes through the network are split, by `own_rows` before and `collect` after.
+- `pmap`: a copy of the program on each device; see `common/training/replica.py`.
 
 Under both, a loss sees the global batch, so losses that are no means over examples (covariances,
 class confusion, optimal transport) are those of one device.
@@ -16,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,11 +25,9 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
 from common.training import process
+from common.training.replica import REPLICA
 
 MODES = ("jit", "pmap")
-
-# The name of the copies' axis under pmap; outside, it does not exist.
-REPLICA = "replica"
 
 
 class Placement(NamedTuple):
@@ -282,98 +278,6 @@ def compile_training(function: Callable, placement: Placement | None) -> Callabl
         donate_argnums=1,
     )
     return lambda state, *others: replicas(jnp.arange(count), state, others)
-
-
-def num_replicas() -> int:
-    """Counts the copies that share a batch: 1 outside `pmap`."""
-    try:
-        return jax.lax.axis_size(REPLICA)
-    except NameError:
-        return 1
-
-
-# Each of the four maps below is the other's derivative, in pairs: a cotangent is treated as the
-# value that it belongs to. All derivatives of a loss, of any order, are then those of the global
-# batch, on every copy; the transposes that JAX has for its collectives would count the loss once
-# a copy.
-
-
-def _pair(forward: Callable, backward: Callable) -> tuple[Callable, Callable]:
-    """Makes two linear maps that are each other's transpose."""
-
-    @jax.custom_vjp
-    def first(value):
-        return forward(value)
-
-    @jax.custom_vjp
-    def second(value):
-        return backward(value)
-
-    first.defvjp(lambda value: (forward(value), None), lambda _, cotangent: (second(cotangent),))
-    second.defvjp(lambda value: (backward(value), None), lambda _, cotangent: (first(cotangent),))
-    return first, second
-
-
-def _slice(value: Array) -> Array:
-    rows = value.shape[0] // num_replicas()
-    return jax.lax.dynamic_slice_in_dim(value, jax.lax.axis_index(REPLICA) * rows, rows)
-
-
-def _gather(value: Array) -> Array:
-    return jax.lax.all_gather(value, REPLICA, tiled=True)
-
-
-_own_rows, _collect = _pair(_slice, _gather)
-_enter, _ = _pair(lambda value: value, partial(jax.lax.psum, axis_name=REPLICA))
-
-
-def own_rows(tree: Any) -> Any:
-    """Keeps the rows of this copy.
-
-    Args:
-        tree: Arrays over the global batch; the number of copies divides their rows.
-
-    Returns:
-        The rows of this copy under `pmap`, else the same tree.
-    """
-    return jax.tree.map(_own_rows, tree) if num_replicas() > 1 else tree
-
-
-def collect(tree: Any) -> Any:
-    """Puts the rows of all copies together.
-
-    Args:
-        tree: Arrays over the rows of a copy.
-
-    Returns:
-        Arrays over the global batch under `pmap`, else the same tree.
-    """
-    return jax.tree.map(_collect, tree) if num_replicas() > 1 else tree
-
-
-def enter(params: Any) -> Any:
-    """Hands parameters to a pass over the rows of a copy; their gradients are summed over copies.
-
-    Args:
-        params: Parameters, the same on every copy.
-
-    Returns:
-        The same parameters.
-    """
-    return jax.tree.map(_enter, params) if num_replicas() > 1 else params
-
-
-def draw_rows(draw: Callable[[tuple[int, ...]], Array], shape: tuple[int, ...]) -> Array:
-    """Draws random numbers that do not depend on how many copies share a batch.
-
-    Args:
-        draw: From a shape to an array, such as a function of `jax.random` with its key.
-        shape: The shape wanted on this copy, rows first.
-
-    Returns:
-        This copy's rows of what is drawn for the global batch.
-    """
-    return own_rows(draw((shape[0] * num_replicas(), *shape[1:])))
 
 
 def use_processor_cores() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.experiment import folder
+from common.experiment import json_file
 from common.experiment.executors import schedule, table
 from common.experiment.executors.slurm_job import SlurmJob
 from common.experiment.executors.task import (
@@ -138,7 +138,7 @@ def run_on_cluster(
             raise RunFailed(f"sbatch refused the jobs: {' '.join(lines[-1:])}") from error
         found |= {task.name: job for task, job in zip(fresh, jobs, strict=True)}
         jobs_of = {name: job.job_id for name, job in found.items()}
-        folder.write_json(place / "jobs.json", _read_jobs(place / "jobs.json") | jobs_of)
+        json_file.write_json(place / "jobs.json", _read_jobs(place / "jobs.json") | jobs_of)
         for task in fresh:
             settings.say(f"{task.name} ({task.title}) is job {found[task.name].job_id}")
         return [(found[task.name], task) for _, task in pairs]
@@ -172,4 +172,4 @@ def _poll(handle: tuple[Any, Task]) -> schedule.Ending | None:
 
 def _read_jobs(path: Path) -> dict[str, str]:
     """Reads which job trains which population."""
-    return folder.read_json(path) if path.is_file() else {}
+    return json_file.read_json(path) if path.is_file() else {}

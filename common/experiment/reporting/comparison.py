@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.experiment import statistics
-from common.experiment.folder import as_json
+from common.experiment.json_file import as_json
 from common.experiment.reporting.grouping import (
     differing_keys,
     group_by_task,

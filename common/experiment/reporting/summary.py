@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from common.experiment.folder import as_json
+from common.experiment.json_file import as_json
 from common.experiment.reporting.across import compare_across
 from common.experiment.reporting.choice import choose_settings
 from common.experiment.reporting.fold_section import describe_folds

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from common.experiment import folder, outcome, sweep
+from common.experiment import folder, json_file, outcome, sweep
 from common.experiment.check import MakeMethod, check_population
 from common.experiment.search import flag, objective, study
 from common.experiment.search.search_range import Range, make_ranges, read_ranges
@@ -144,7 +144,7 @@ def _write(
         "best": best and {**best, "runs": list(map(folder.run_id, make_runs(best["values"])))},
     }
     path = search.place / "search.json"
-    folder.write_json(path, about)
+    json_file.write_json(path, about)
     if best is None:
         raise outcome.RunFailed(
             f"none of {len(every)} trials has a score without a flag; see {path}"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from common.evaluation.scores.fact import FACTS
-from common.experiment import folder
+from common.experiment import folder, json_file
 from common.experiment.run_choice import SCALES_LOGITS, optimised_scores
 from common.experiment.search.study import WORST
 from common.experiment.selection import ORACLE, RULES
@@ -118,7 +118,7 @@ def value_of(configs: Sequence[Config], score: str, rule: str) -> float | None:
     if not all(map(folder.is_done, configs)):
         return None
     chosen = [
-        folder.read_json(folder.run_folder(config) / "result.json")["selections"].get(rule)
+        json_file.read_json(folder.run_folder(config) / "result.json")["selections"].get(rule)
         for config in configs
     ]
     if any(own is None or is_flagged(own) for own in chosen):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from absl import flags
 
-from common.experiment import folder, outcome
+from common.experiment import outcome
+from common.experiment.output_file import free_file, replacing
 from common.experiment.weights.location import find_weights, sha256_of
 from common.experiment.weights.tensor_file import read_tensors
 
@@ -47,13 +47,9 @@ def convert_file(name: str, output: str | None) -> str:
     from safetensors.numpy import save
 
     source = find_weights(name)[0]
-    target = Path(output).expanduser() if output else source.with_suffix(SUFFIX)
-    if target.suffix != SUFFIX:
-        raise ValueError(f"--output={target} must end in {SUFFIX}")
-    if target.exists():
-        raise ValueError(f"{target} exists; remove it, or name another file by --output")
+    target = free_file(output or source.with_suffix(SUFFIX), (SUFFIX,))
     tensors = read_tensors(source)
     ours = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    with folder.replacing(target) as temporary:
+    with replacing(target) as temporary:
         temporary.write_bytes(save(ours))
     return f"{len(ours)} tensors: {target} (SHA-256 {sha256_of([target])})"

@@ -13,7 +13,7 @@ from flax import traverse_util
 
 from common.data.table import make_tables
 from common.data.task import load_task, load_vocabulary
-from common.experiment import folder
+from common.experiment import output_file
 from common.experiment.trained import Trained
 from common.experiment.weights.location import sha256_of
 from common.experiment.weights.pretrained import OWN
@@ -68,7 +68,7 @@ def export(trained: Trained, target: Path, layout: str = "") -> str:
         tensors, metadata = _in_torch_layout(trained, variables, layout), OF_TORCH
     metadata = {**metadata, OWN: json.dumps(told)}
     ours = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    with folder.replacing(target) as temporary:
+    with output_file.replacing(target) as temporary:
         temporary.write_bytes(save(ours, metadata=metadata))
     return f"{len(ours)} tensors in the layout {layout}: {target} (SHA-256 {sha256_of([target])})"
 

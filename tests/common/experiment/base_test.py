@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from common.experiment import base, checkpoint, folder, parent
+from common.experiment import base, checkpoint, folder, json_file, parent
 from common.experiment.outcome import StopRequest
 from common.experiment.run import train_alone
 from common.models.adapter import ROOT, merge
@@ -47,7 +47,7 @@ def test_a_checkpoint_holds_what_changed_alone_and_is_as_small(tmp_path):
     whole = variables()
     for name in ("parent", "child"):
         (tmp_path / name).mkdir()
-        folder.write_json(tmp_path / name / "result.json", {})
+        json_file.write_json(tmp_path / name / "result.json", {})
     above, own = tmp_path / "parent", tmp_path / "child"
     checkpoint.save_run(above, {"last": whole})
     changed = jax.tree.map(np.copy, whole)
@@ -76,7 +76,7 @@ def test_a_checkpoint_holds_what_changed_alone_and_is_as_small(tmp_path):
     checkpoint.save_run(above, {"last": whole})
     with pytest.raises(ValueError, match="has other values than it had then"):
         checkpoint.load_run(own, "last")
-    folder.write_json(own / base.FILE, {"run": "../parent"})
+    json_file.write_json(own / base.FILE, {"run": "../parent"})
     with pytest.raises(ValueError, match="does not say what the checkpoint .*; it is damaged"):
         checkpoint.load_run(own, "last")
     # What changed in one choice is kept in all, and no checkpoint is empty.
@@ -114,8 +114,8 @@ def test_what_a_file_of_weights_holds_is_left_out_as_well(tmp_path):
     kept = base.leave_out(own, {"last": whole}, start)
     assert set(base.of_variables(kept["last"])) == {"params/task_head/logits/kernel"}
     checkpoint.save_run(own, kept)
-    folder.write_json(own / "config.json", {"config": config})
-    folder.write_json(own / "result.json", {})
+    json_file.write_json(own / "config.json", {"config": config})
+    json_file.write_json(own / "result.json", {})
     loaded = checkpoint.load_run(own, "last")
     jax.tree.map(np.testing.assert_array_equal, loaded["params"], whole["params"])
     (tmp_path / "w.npz").unlink()
@@ -145,7 +145,7 @@ def trained(tmp_path_factory):
     place = folder.run_folder(above)
     place.mkdir(parents=True)
     checkpoint.save_run(place, {"last": made_up})
-    folder.write_json(place / "result.json", {})
+    json_file.write_json(place / "result.json", {})
     start = {"init_from.method": "", "init_from.run": str(place), "transfer.rank": 3}
     config = tiny(workdir, "lora", **SHORT, **start)
     train_alone(config, make_method, StopRequest())
@@ -162,9 +162,9 @@ def test_only_adapters_head_and_what_moved_stand_in_the_checkpoint(trained):
         "task_head/logits/kernel",
     }
     assert "batch_stats" not in held
-    assert folder.read_json(own / base.FILE)["run"] == f"../{above.name}"
+    assert json_file.read_json(own / base.FILE)["run"] == f"../{above.name}"
     loaded, before = (checkpoint.load_run(place, "last") for place in (own, above))
-    result = folder.read_json(own / "result.json")
+    result = json_file.read_json(own / "result.json")
     assert result["params_sha256"] == folder.params_sha256(paths_of(loaded["params"]))
     for kind in base.KINDS:
         jax.tree.map(
@@ -204,5 +204,5 @@ def test_what_starts_from_adapters_starts_from_the_merged_network(trained, row, 
     changed = {path for path in base.of_variables(kept["last"]) if ROOT not in path}
     assert changed == {"params/feature_extractor/dense_0/kernel"}
     checkpoint.save_run(place, kept)
-    folder.write_json(place / "result.json", {})
+    json_file.write_json(place / "result.json", {})
     jax.tree.map(np.testing.assert_array_equal, checkpoint.load_run(place, "last"), taken)

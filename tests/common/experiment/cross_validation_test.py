@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from common.experiment import cross_validation, family, folder, sweep
+from common.experiment import cross_validation, family, folder, json_file, sweep
 from common.experiment.outcome import StopRequest
 from common.experiment.report import write_report
 from common.experiment.reporting.fold_section import describe_folds
@@ -62,7 +62,7 @@ def write_scores(folded, score_of):
         if config["data"]["fold"] is not None:
             path = folder.run_folder(config)
             path.mkdir(parents=True, exist_ok=True)
-            folder.write_json(
+            json_file.write_json(
                 path / "result.json", {"selections": {"last": {SCORE: score_of(config)}}}
             )
 
@@ -142,6 +142,6 @@ def test_a_sweep_with_folds_trains_chooses_and_reports(tmp_path, grid):
     # Held-out examples are among those that the run was given labels of.
     for own in folded:
         if own["method"] == "fine_tune":
-            result = folder.read_json(folder.run_folder(own) / "result.json")
+            result = json_file.read_json(folder.run_folder(own) / "result.json")
             assert result["target_labels_seen"] == 20
             assert 0 <= result["selections"]["last"][SCORE] <= 1

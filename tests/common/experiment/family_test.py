@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from common.experiment import checkpoint, family, folder, parent, run, sweep
+from common.experiment import checkpoint, family, folder, json_file, parent, run, sweep
 from common.experiment.outcome import RunFailed, Stopped, StopRequest, UsageError
 from common.training.hparam import structure
 from configs import base, catalogue
@@ -217,7 +217,7 @@ def test_a_sweep_trains_parents_once_and_first_and_children_go_on_from_them(trai
     assert said == ["2 runs, 2 to train, in 1 programs"] * 2
     for above, child in families:
         sizes = [
-            folder.read_json(folder.run_folder(config) / "result.json")["population"]["size"]
+            json_file.read_json(folder.run_folder(config) / "result.json")["population"]["size"]
             for config in (above, child)
         ]
         assert sizes == [2, 2]

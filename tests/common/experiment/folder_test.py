@@ -1,9 +1,11 @@
+"""Tests of run folders: their names and what is read of them."""
+
 import json
 
 import numpy as np
 import pytest
 
-from common.experiment import folder
+from common.experiment import folder, json_file
 from tests.tiny_run import tiny
 
 
@@ -41,16 +43,16 @@ def test_folder_name_has_no_character_that_needs_quoting(tmp_path):
 def test_records_are_cut_back_to_a_step_and_half_a_line_is_dropped(tmp_path):
     path = tmp_path / "metrics.jsonl"
     records = [{"step": step, "value": step / 3} for step in (10, 20, 30)]
-    folder.append_records(path, records)
+    json_file.append_records(path, records)
     with path.open("a") as file:
         file.write('{"step": 40, "val')
-    assert folder.cut_records(path, 20) == records[:2]
+    assert json_file.cut_records(path, 20) == records[:2]
     assert [json.loads(line) for line in path.read_text().splitlines()] == records[:2]
-    assert folder.cut_records(tmp_path / "missing.jsonl", 20) == []
+    assert json_file.cut_records(tmp_path / "missing.jsonl", 20) == []
 
 
 def test_numbers_that_are_not_finite_become_null(tmp_path):
-    folder.write_json(
+    json_file.write_json(
         tmp_path / "x.json", {"a": [np.float32("nan"), np.inf, 1.5], "b": np.arange(2)}
     )
     assert json.loads((tmp_path / "x.json").read_text()) == {"a": [None, None, 1.5], "b": [0, 1]}

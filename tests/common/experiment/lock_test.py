@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from common.experiment import folder, lock, sweep
+from common.experiment import folder, json_file, lock, sweep
 from common.experiment.outcome import RunFailed, StopRequest
 from common.experiment.run import train_alone
 from tests.tiny_run import make_method, tiny
@@ -128,15 +128,15 @@ def test_a_plan_waits_for_another_plan(tmp_path):
     code = """
 import sys
 from pathlib import Path
-from common.experiment import folder, lock
+from common.experiment import folder, json_file, lock
 root = Path(sys.argv[1])
 for turn in range(5):
     with lock.hold([root], ".sweep.lock", wait=True):
         path = root / "sweep.json"
-        written = folder.read_json(path)["populations"] if path.is_file() else []
-        folder.write_json(path, {"populations": [*written, [f"{sys.argv[2]}-{turn}"]]})
+        written = json_file.read_json(path)["populations"] if path.is_file() else []
+        json_file.write_json(path, {"populations": [*written, [f"{sys.argv[2]}-{turn}"]]})
 """
     command = [sys.executable, "-c", code, str(tmp_path / "tiny")]
     processes = [subprocess.Popen([*command, str(i)], cwd=ROOT) for i in range(3)]
     assert [process.wait() for process in processes] == [0, 0, 0]
-    assert len(folder.read_json(tmp_path / "tiny" / "sweep.json")["populations"]) == 15
+    assert len(json_file.read_json(tmp_path / "tiny" / "sweep.json")["populations"]) == 15

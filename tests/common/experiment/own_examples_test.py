@@ -7,7 +7,7 @@ import pytest
 
 from common.data.fingerprint import fingerprint
 from common.data.task import load_task
-from common.experiment import folder, report, sweep
+from common.experiment import folder, json_file, report, sweep
 from common.experiment.outcome import Stopped, StopRequest, UsageError
 from common.experiment.run import train_population
 from configs import moons
@@ -141,9 +141,9 @@ def test_other_examples_of_one_member_are_refused(tmp_path):
     with pytest.raises(Stopped):
         train_population(configs, make_method, request)
     path = folder.run_folder(configs[2]) / "config.json"
-    about = folder.read_json(path)
+    about = json_file.read_json(path)
     about["data"]["moons/images"] = "another"
-    folder.write_json(path, about)
+    json_file.write_json(path, about)
     with pytest.raises(
         UsageError, match="seed2-.* began with other data: moons/images was another"
     ):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from common.data import domain
-from common.experiment import folder, resume
+from common.experiment import folder, json_file, resume
 from common.experiment.outcome import Stopped, StopRequest, UsageError
 from common.experiment.run import train_alone
 from tests.tiny_run import make_method, tiny
@@ -101,7 +101,7 @@ def files_of(config):
 
 
 def test_the_target_labels_are_recorded_as_oracle(stopped):
-    about = folder.read_json(folder.run_folder(stopped) / "config.json")
+    about = json_file.read_json(folder.run_folder(stopped) / "config.json")
     assert list(about["data"]) == [
         *("digits/images", "oracle/digits/labels"),
         *("synthetic_digits/images", "synthetic_digits/labels"),
@@ -151,13 +151,13 @@ def test_a_run_whose_config_file_was_changed_is_refused_and_stays_as_it_is(stopp
 
 def test_mixed_versions_are_allowed_on_request_and_named_in_the_result(stopped):
     path = folder.run_folder(stopped) / "config.json"
-    about = folder.read_json(path)
+    about = json_file.read_json(path)
     about["versions"] = about["starts"][0]["versions"] = {**about["versions"], "jax": "0.0.1"}
     about["starts"][0]["git_commit"] = "another"
     path.write_text(json.dumps(about))
     runtime = {**stopped["runtime"], "allow_other_versions": True}
     train_alone({**stopped, "runtime": runtime}, make_method, StopRequest())
-    result = folder.read_json(folder.run_folder(stopped) / "result.json")
+    result = json_file.read_json(folder.run_folder(stopped) / "result.json")
     told = [text.partition(", then")[0] for text in result["warnings"]]
     assert told[:2] == [
         "trained by more than one commit: another",

@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from common.experiment import folder, run, sweep
+from common.experiment import folder, json_file, run, sweep
 from common.experiment.outcome import RunFailed, Stopped, StopRequest
 from common.experiment.run import train_population
 from tests.tiny_run import make_method, tiny
@@ -101,6 +101,6 @@ def test_a_run_that_another_process_finishes_meanwhile_keeps_its_result(tmp_path
     monkeypatch.setattr(run, "check_population", finish_the_first_meanwhile)
     with pytest.raises(RunFailed, match="was trained by another process"):
         train_population(pair, make_method, StopRequest())
-    result = folder.read_json(folder.run_folder(pair[0]) / "result.json")
+    result = json_file.read_json(folder.run_folder(pair[0]) / "result.json")
     assert result["population"]["size"] == 1
     assert not folder.is_done(pair[1])

@@ -13,10 +13,10 @@ from safetensors import safe_open
 
 from common.experiment import folder
 from common.experiment.outcome import StopRequest
+from common.experiment.output_file import free_file
 from common.experiment.prediction import format_predictions, measure
 from common.experiment.run import train_family, train_population
 from common.experiment.trained import answer, ask, load_trained
-from common.experiment.trained_command import free_file
 from common.experiment.weights.exporting import export
 from common.experiment.weights.location import sha256_of
 from common.models.pretrained.convert import to_variables

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from common.experiment import folder, lock, only, sweep
+from common.experiment import folder, json_file, lock, only, sweep
 from common.experiment.executors import flag, local, table, task
 from common.experiment.executors.schedule import Status
 from common.experiment.outcome import HandedOver, Stopped, StopRequest, UsageError
@@ -159,7 +159,7 @@ def test_table_leaves_out_some_of_those_that_wait(tmp_path):
     status = {own.name: Status("waits") for own in tasks}
     status[tasks[-1].name] = Status("running", "slot 0", 2, time.monotonic())
     folder.run_folder(runs[-1]).mkdir(parents=True)
-    folder.append_records(folder.run_folder(runs[-1]) / "time.jsonl", [{"step": 7, "start": 0}])
+    json_file.append_records(folder.run_folder(runs[-1]) / "time.jsonl", [{"step": 7, "start": 0}])
     file = io.StringIO()
     Console(file=file, width=120).print(table.draw(tasks, status))
     lines = file.getvalue().splitlines()
@@ -184,7 +184,7 @@ def test_runs_wait_for_those_that_they_start_from(tmp_path):
     with pytest.raises(Stopped, match=f"{reason}: run the same command once it has"):
         train_only(family, [child])
     folder.run_folder(parent).mkdir(parents=True)
-    folder.write_json(folder.run_folder(parent) / "failure.json", {"reason": "lost"})
+    json_file.write_json(folder.run_folder(parent) / "failure.json", {"reason": "lost"})
     assert train_only(family, [child]) == {
         folder.run_id(child): f"it starts from {folder.run_id(parent)}, which failed: lost"
     }
@@ -255,7 +255,7 @@ def test_failed_runs_are_told_with_their_own_reason(tmp_path):
     runs = grid(tmp_path)
     for run in runs:
         folder.run_folder(run).mkdir(parents=True)
-        folder.write_json(folder.run_folder(run) / "failure.json", {"reason": "lost"})
+        json_file.write_json(folder.run_folder(run) / "failure.json", {"reason": "lost"})
     assert len(runs) == 4
     failures = sweep.run_sweep(
         runs, make_method, StopRequest(), [], lambda text: None, lambda *_: {}

@@ -4,7 +4,7 @@ import optuna
 import pytest
 
 from common.evaluation.scores.fact import FACTS
-from common.experiment import family, folder, lock
+from common.experiment import family, folder, json_file, lock
 from common.experiment.outcome import Stopped, StopRequest
 from common.experiment.search import command, flag, objective, study
 from common.experiment.search.search_range import Range, make_ranges, read_ranges
@@ -112,7 +112,7 @@ def test_rule_at_whose_step_the_score_is_not_recorded_is_refused(tmp_path):
 
 def write_result(run, **selections):
     folder.run_folder(run).mkdir(parents=True)
-    folder.write_json(folder.run_folder(run) / "result.json", {"selections": selections})
+    json_file.write_json(folder.run_folder(run) / "result.json", {"selections": selections})
 
 
 def test_objective_is_the_mean_over_seeds_and_never_the_oracle(tmp_path):

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from common.experiment import checkpoint, command_line, family, folder, outcome, resume, run
+from common.experiment import (
+    checkpoint,
+    command_line,
+    family,
+    folder,
+    json_file,
+    outcome,
+    resume,
+    run,
+)
 from common.experiment.outcome import StopRequest
 from common.experiment.weights import pretrained
 from common.models.pretrained.convert import from_variables
@@ -145,11 +154,11 @@ def test_the_runs_of_a_population_start_from_one_file_wherever_it_is(tmp_path):
     for seed, config in enumerate(configs):
         own = folder.run_folder(config)
         kept = {"weights": str(places[0]), "sha256": config["init_from"]["sha256"]}
-        assert folder.read_json(own / "result.json")["weights"] == kept
+        assert json_file.read_json(own / "result.json")["weights"] == kept
         for kind, tree in checkpoint.load_run(own, "last").items():
             for path, leaf in paths_of(tree).items():
                 np.testing.assert_array_equal(leaf, tensors[f"{kind}/{path}"])
         (moved,) = resolve(runs, places[1], seed=seed, **still)
-        about = folder.read_json(own / "config.json")
+        about = json_file.read_json(own / "config.json")
         resume.check_resume(about, moved, about["data"], about["versions"])
         assert folder.is_done(moved)
