@@ -15,6 +15,9 @@ from common.training.hparam import flatten
 
 MAX_NAMED = 4
 
+# Begins what is said of a run that was stopped and went on under other conditions.
+MIXED = "trained by more than one"
+
 
 def fingerprints(tasks: Sequence[Mapping[str, Domain]]) -> list[dict[str, str]]:
     """Hashes the data of the runs of a population.
@@ -109,7 +112,7 @@ def warnings_of(starts: Sequence[Mapping[str, Any]]) -> list[str]:
             values = seen.setdefault(what, [])
             values += [] if str(value) in values else [str(value)]
     return [
-        f"trained by more than one {what}: {', then '.join(values)}"
+        f"{MIXED} {what}: {', then '.join(values)}"
         for what, values in seen.items()
         if len(values) > 1
     ]

@@ -146,7 +146,7 @@ def training_curves(
     rules = shown_rules([rule for name in accuracy for rule in given.get(name, {})])
     names = [name for name in shown if any(name in rows for rows in series.values())]
     entries = [*names, *(f"step of {rule}" for rule in rules)]
-    columns = min(4, len(entries), max(1, LEGEND_LETTERS // max(map(len, entries))))
+    columns = _legend_columns(entries)
     legend_lines = math.ceil(len(entries) / columns)
     figure = make_figure(0.8 + 2.35 * lines + 0.2 * legend_lines, title)
     grid = figure.subplots(lines, min(2, len(series)), squeeze=False).ravel()
@@ -179,6 +179,12 @@ def training_curves(
     order = [*(handles[name] for name in names), *marks]
     figure.legend(order, entries, loc="outside lower center", ncols=columns)
     return figure
+
+
+def _legend_columns(entries: Iterable[str]) -> int:
+    """Counts the names that one line of a legend has room for."""
+    lengths = [len(name) for name in entries]
+    return min(4, len(lengths), max(1, LEGEND_LETTERS // max(lengths)))
 
 
 def _mark_choices(
@@ -324,5 +330,5 @@ def per_class_change(
     axes.grid(axis="x")
     axes.set_xlabel("change of the class's accuracy against source_only, points")
     if len(shown) > 1:
-        figure.legend(loc="outside lower center", ncols=4)
+        figure.legend(loc="outside lower center", ncols=_legend_columns(shown))
     return figure

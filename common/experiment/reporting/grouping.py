@@ -146,8 +146,9 @@ def rows_of(group: Sequence[Run]) -> tuple[dict[str, dict[int, Run]], list[Run]]
         _forget_choices(runs)
         differing = differing_keys(own for _, own in runs)
         runs.sort(key=lambda pair: [value_order(pair[1].get(key)) for key in differing])
-        for run, own in runs:
-            settings = short_settings({key: own.get(key) for key in differing if key in own})
+        told = rounded([{key: own[key] for key in differing if key in own} for _, own in runs])
+        for (run, _), own in zip(runs, told, strict=True):
+            settings = short_settings(own)
             settings += ["cross-validated"] if run.is_cross_validated else []
             row = rows.setdefault(", ".join([method, *settings]), {})
             repeated += [run] if run.result["seed"] in row else []
@@ -267,6 +268,26 @@ def short_settings(settings: Mapping[str, Any]) -> list[str]:
         f"{short if last.count(short) == 1 else key}={json.dumps(value).strip(chr(34))}"
         for short, (key, value) in zip(last, settings.items(), strict=True)
     ]
+
+
+def rounded(settings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rounds numbers to four digits, where that leaves all values of a setting apart.
+
+    Args:
+        settings: Values by dotted name, of each row.
+
+    Returns:
+        The same settings.
+    """
+    found = [dict(own) for own in settings]
+    for key in {key for own in settings for key in own}:
+        values = {own[key] for own in settings if isinstance(own.get(key), float)}
+        short = {value: float(f"{value:.4g}") for value in values}
+        if len(set(short.values())) == len(values):
+            for own in found:
+                if isinstance(own.get(key), float):
+                    own[key] = short[own[key]]
+    return found
 
 
 def method_of(name: str) -> str:

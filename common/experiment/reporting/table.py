@@ -25,6 +25,7 @@ from common.experiment.reporting.pretraining import show_pretraining
 from common.experiment.reporting.row import Row
 from common.experiment.reporting.rule_order import MAIN, ORACLE
 from common.experiment.reporting.run_record import is_number
+from common.experiment.resume import MIXED
 
 SELECTION_TITLES = {
     "last": "the weights after the last step",
@@ -171,7 +172,7 @@ def wrong_with(summary: Mapping[str, Any]) -> list[str]:
         for state in ("failed", "incomplete")
         for run in summary[state]
     ]
-    wrong += summary["notes"]
+    wrong += _together(summary["notes"])
     figures = [
         (task["task"], name, figure)
         for task in summary["tasks"]
@@ -186,6 +187,23 @@ def wrong_with(summary: Mapping[str, Any]) -> list[str]:
         for place, name, figure in figures
         if "reason" in figure
     ]
+
+
+def _together(notes: Sequence[str]) -> list[str]:
+    """Says once of all runs what was not the same throughout."""
+    runs: dict[str, list[str]] = {}
+    for note in notes:
+        run, _, text = note.partition(": ")
+        runs.setdefault(text if text.startswith(MIXED) else note, []).append(run)
+    said = []
+    for text, names in runs.items():
+        if not text.startswith(MIXED):
+            said.append(text)
+        elif len(names) == 1:
+            said.append(f"{names[0]}: {text}")
+        else:
+            said.append(f"{len(names)} runs: {text}: {', '.join(names)}")
+    return said
 
 
 def row_cells(row: Row) -> list[str]:
@@ -243,6 +261,7 @@ def remarks_on(rows: Sequence[Row]) -> list[str]:
         difference = row["difference_from_statistics_only"]
         if row["method"] not in BASELINES and difference:
             over_statistics.append(f"{row['name']} {write_estimate(difference, '+')}")
+    few = ["all rows"] if len(few) == len(rows) > 1 else few
     said = {
         "fewer than three seeds, so no interval": few,
         "negative transfer, the interval of the difference lies below 0": worse,

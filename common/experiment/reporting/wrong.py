@@ -10,10 +10,9 @@ from common.experiment.reporting.cell import escape, group_by_reason, write_esti
 from common.experiment.reporting.collapse import COLLAPSE
 from common.experiment.reporting.ranking import rank_rows
 from common.experiment.reporting.table import wrong_with
+from common.experiment.resume import MIXED
 
 NOT_FINITE = re.compile(r"\b(not finite|non-?finite|nan|infinit\w*|inf)\b", re.IGNORECASE)
-# Begins warnings of runs that were stopped and went on under other conditions.
-OF_STARTS = "trained by more than one"
 LISTED = 12
 TITLES = {
     "not_finite": "Not finite",
@@ -48,7 +47,7 @@ def find_problems(
     for own in entries:
         place = f"{own['experiment']}/{own['run']}"
         found["collapsed"] += [
-            f"{place}: {text}" for text in own["warnings"] if not text.startswith(OF_STARTS)
+            f"{place}: {text}" for text in own["warnings"] if not text.startswith(MIXED)
         ]
     found["collapsed"] += _collapsed_rows(summary)
     found["negative_transfer"] = _worse_rows(summary["rows"])
@@ -68,7 +67,7 @@ def find_problems(
         f"{own['run']}: {text}"
         for own in entries
         for text in own["warnings"]
-        if not text.startswith(OF_STARTS)
+        if not text.startswith(MIXED)
     }
     found["other"] = [
         text

@@ -6,7 +6,9 @@ from common.experiment.reporting.grouping import (
     OWN_SETTINGS,
     differing_keys,
     flatten_settings,
+    rounded,
     settings_of,
+    short_settings,
 )
 from common.experiment.reporting.run_record import Run
 
@@ -50,3 +52,14 @@ def test_what_measures_a_run_makes_no_other_row():
     trains = {"every": 100, "patience": 2, "stop_by": "mixval"}
     found = flatten_settings({"evaluation": {**measures, **trains}})
     assert found == {f"evaluation.{name}": value for name, value in trains.items()}
+
+
+def test_numbers_are_rounded_where_they_stay_apart():
+    third = [{"a.weight": 1 / 3, "b": 2, "c": True}, {"a.weight": 3 * 0.1}]
+    assert [short_settings(own) for own in rounded(third)] == [
+        ["weight=0.3333", "b=2", "c=true"],
+        ["weight=0.3"],
+    ]
+    near = [{"weight": 1e-3, "rate": 1 / 3}, {"weight": 1.00001e-3, "rate": 1 / 3}]
+    assert [own["weight"] for own in rounded(near)] == [1e-3, 1.00001e-3]
+    assert [own["rate"] for own in rounded(near)] == [0.3333, 0.3333]
