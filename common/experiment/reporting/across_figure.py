@@ -9,7 +9,14 @@ import numpy as np
 
 from common.experiment.reporting.across import CHOSEN
 from common.experiment.reporting.cell import shorten
-from common.experiment.reporting.figure_style import FAINT_INK, INK, LINE, make_figure, styled
+from common.experiment.reporting.figure_style import (
+    FAINT_INK,
+    INK,
+    LINE,
+    legend_columns,
+    make_figure,
+    styled,
+)
 from common.experiment.reporting.grouping import method_of
 
 if TYPE_CHECKING:
@@ -45,7 +52,8 @@ def accuracy_by_task(
     """
     if not accuracy:
         raise ValueError("no row is there in all tasks")
-    legend_lines = -(-len(accuracy) // 4)
+    columns = legend_columns(accuracy)
+    legend_lines = -(-len(accuracy) // columns)
     figure = make_figure(1.25 + 0.3 * (len(tasks) + 1.6) + 0.22 * legend_lines, title)
     axes = figure.subplots()
     places = [*range(len(tasks)), len(tasks) + 0.6]
@@ -71,5 +79,5 @@ def accuracy_by_task(
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x")
     axes.set_xlabel("accuracy on the target's test examples, %", color=FAINT_INK)
-    figure.legend(loc="outside lower center", ncols=min(4, len(accuracy)))
+    figure.legend(loc="outside lower center", ncols=columns)
     return figure

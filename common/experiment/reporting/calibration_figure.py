@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Num
 
 from common.evaluation.probability import calibration_error
-from common.experiment.reporting.figure_style import FAINT_INK, make_figure, styled
+from common.experiment.reporting.figure_style import FAINT_INK, legend_columns, make_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,7 +95,8 @@ def reliability(
     }
     if not rows:
         raise ValueError("no run kept its logits")
-    figure = make_figure(4.6, title)
+    columns = legend_columns(rows)
+    figure = make_figure(4.6 + 0.2 * math.ceil(len(rows) / columns), title)
     grid = figure.subplots(2, 2, height_ratios=(3.2, 1), sharex=True)
     edges = np.linspace(0, 1, NUM_BINS + 1)
     for (axes, below), (split, (name, label)) in zip(grid.T, PANELS.items(), strict=True):
@@ -120,7 +122,7 @@ def reliability(
                 markersize=5,
                 linewidth=1.6,
                 color=colors[row],
-                label=f"{row}: ECE {error:.1f} %",
+                label=f"ECE {error:.1f} %",
             )
             width = 100 / NUM_BINS / (len(rows) + 1)
             centers = 100 * edges[:-1] + width * (place + 1)
@@ -134,4 +136,7 @@ def reliability(
         below.grid(axis="y")
     grid[0, 0].set_ylabel("right, %")
     grid[1, 0].set_ylabel("% of all")
+    marks: dict[str, Any] = {"marker": "o", "markersize": 5, "linewidth": 1.6}
+    handles = [grid[0, 0].plot([], [], color=colors[row], **marks)[0] for row in rows]
+    figure.legend(handles, list(rows), loc="outside lower center", ncols=columns)
     return figure

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from common.experiment.reporting.figure_style import INK, LINE, make_figure, styled
+from common.experiment.reporting.figure_style import INK, LINE, fold_title, make_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -159,8 +159,8 @@ def embedding(
             }
             right.scatter(*points[of_domain].T, c=colors[of_domain].tolist(), **form, **POINT)
         known = f", A-distance {distances[row]:.2f}" if distances and row in distances else ""
-        left.set_title(f"{row}: by domain{known}")
-        right.set_title(f"{row}: by class")
+        left.set_title(fold_title(f"{row}: by domain{known}"))
+        right.set_title(fold_title(f"{row}: by class"))
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(True)

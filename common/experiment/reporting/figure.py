@@ -14,6 +14,8 @@ from common.experiment.reporting.figure_style import (
     FAINT_INK,
     INK,
     LINE,
+    fold_title,
+    legend_columns,
     make_figure,
     styled,
     write,
@@ -32,9 +34,6 @@ if TYPE_CHECKING:
 
 
 MAX_CURVES = 8
-
-
-LEGEND_LETTERS = 96  # that names in one line of a legend have room for
 
 
 MAX_NUMBERED_CLASSES = 12
@@ -146,7 +145,7 @@ def training_curves(
     rules = shown_rules([rule for name in accuracy for rule in given.get(name, {})])
     names = [name for name in shown if any(name in rows for rows in series.values())]
     entries = [*names, *(f"step of {rule}" for rule in rules)]
-    columns = _legend_columns(entries)
+    columns = legend_columns(entries)
     legend_lines = math.ceil(len(entries) / columns)
     figure = make_figure(0.8 + 2.35 * lines + 0.2 * legend_lines, title)
     grid = figure.subplots(lines, min(2, len(series)), squeeze=False).ravel()
@@ -179,12 +178,6 @@ def training_curves(
     order = [*(handles[name] for name in names), *marks]
     figure.legend(order, entries, loc="outside lower center", ncols=columns)
     return figure
-
-
-def _legend_columns(entries: Iterable[str]) -> int:
-    """Counts the names that one line of a legend has room for."""
-    lengths = [len(name) for name in entries]
-    return min(4, len(lengths), max(1, LEGEND_LETTERS // max(lengths)))
 
 
 def _mark_choices(
@@ -257,15 +250,20 @@ def confusion(
         The figure: shares of each true class in percent, averaged over seeds.
     """
     shown = dict(list(confusions.items())[:2])
-    figure = make_figure(4.35, title)
+    hits = {
+        row: np.trace(counts, axis1=1, axis2=2) / counts.sum((1, 2))
+        for row, counts in shown.items()
+    }
+    titles = {row: fold_title(f"{row}: {100 * hits[row].mean():.1f} % right") for row in shown}
+    title_lines = max(own.count("\n") for own in titles.values())
+    figure = make_figure(4.35 + 0.17 * title_lines, title)
     grid = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]
     longest = max(map(len, classes))
     image = None
     for axes, (row, counts) in zip(grid, shown.items(), strict=True):
         share = 100 * finite_mean(class_shares(counts))
         image = axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
-        hits = np.trace(counts, axis1=1, axis2=2) / counts.sum((1, 2))
-        axes.set_title(f"{row}: {100 * hits.mean():.1f} % right")
+        axes.set_title(titles[row])
         axes.set_xlabel("predicted class")
         places = range(len(classes)) if len(classes) <= MAX_NAMED_CLASSES else range(0)
         names, size = [classes[i] for i in places], min(9.5, 170 / len(classes))
@@ -330,5 +328,5 @@ def per_class_change(
     axes.grid(axis="x")
     axes.set_xlabel("change of the class's accuracy against source_only, points")
     if len(shown) > 1:
-        figure.legend(loc="outside lower center", ncols=_legend_columns(shown))
+        figure.legend(loc="outside lower center", ncols=legend_columns(shown))
     return figure

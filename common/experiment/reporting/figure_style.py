@@ -50,6 +50,15 @@ WIDTH = 8.0  # inches; at DPI this is the width at which a README shows a figure
 DPI = 150
 
 
+LEGEND_LETTERS = 100  # that one line of a legend has room for
+
+
+MAX_LEGEND_COLUMNS = 4
+
+
+PANEL_LETTERS = 42  # that the title of a panel of half the width has room for
+
+
 STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
@@ -135,6 +144,32 @@ def make_figure(height: float, title: str) -> Figure:
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # pyright: ignore
     figure.suptitle(textwrap.fill(title, 78), x=0.012, ha="left")
     return figure
+
+
+def fold_title(text: str) -> str:
+    """Breaks the title of a panel that is half as wide as its figure into lines.
+
+    Args:
+        text: The title.
+
+    Returns:
+        The same text in lines.
+    """
+    return textwrap.fill(text, PANEL_LETTERS)
+
+
+def legend_columns(entries: Iterable[str]) -> int:
+    """Counts the names that one line of a legend below a figure has room for.
+
+    Args:
+        entries: All names.
+
+    Returns:
+        At least one.
+    """
+    lengths = [len(name) for name in entries]
+    # Beside each name stands its mark.
+    return max(1, min(len(lengths), MAX_LEGEND_COLUMNS, LEGEND_LETTERS // (max(lengths) + 4)))
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -77,13 +77,13 @@ def _describe_row(
         name: flatten_settings(next(iter(by_seed.values()))[0].config)
         for name, by_seed in settings.items()
     }
-    differing = differing_keys(flat.values())
+    differing = [key for key in differing_keys(flat.values()) if key != "data.fold"]
     entries = []
     in_order = sorted(
         settings, key=lambda name: [value_order(flat[name].get(k)) for k in differing]
     )
     for name, by_seed in ((name, settings[name]) for name in in_order):
-        own = {key: flat[name].get(key) for key in differing if key != "data.fold"}
+        own = {key: flat[name].get(key) for key in differing}
         folds = next(iter(by_seed.values()))[0].config["data"]["folds"]
         scores = {
             seed: float(np.mean([run.result["selections"]["last"][SCORE] for run in runs]))

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common.experiment.reporting.figure_style import FAINT_INK, INK, make_figure, styled
+from common.experiment.reporting.figure_style import (
+    FAINT_INK,
+    INK,
+    legend_columns,
+    make_figure,
+    styled,
+)
 from common.experiment.reporting.label_budget import write_budget
 
 if TYPE_CHECKING:
@@ -18,8 +24,6 @@ READING = (
     "rows that are given no label of the target. Where a line passes below that of "
     "train_on_target, what was learned before does harm."
 )
-# Letters that fit into a line of the legend, five a handle included.
-LEGEND_WIDTH = 108
 
 
 @styled
@@ -38,8 +42,7 @@ def accuracy_by_labels(
     """
     budgets = [budget for budget in labels["budgets"] if budget]
     place = {f"{budget:g}": index for index, budget in enumerate(budgets)}
-    # Long names take more room, and the legend is as wide as the figure.
-    columns = max(1, min(4, LEGEND_WIDTH // (max(map(len, labels["lines"])) + 5)))
+    columns = legend_columns(labels["lines"])
     legend_lines = -(-len(labels["lines"]) // columns)
     figure = make_figure(4.6 + 0.22 * legend_lines, title)
     axes = figure.subplots()

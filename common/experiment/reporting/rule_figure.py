@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from common.experiment.reporting.figure_style import FAINT_INK, INK, make_figure, styled
+from common.experiment.reporting.figure_style import (
+    FAINT_INK,
+    INK,
+    legend_columns,
+    make_figure,
+    styled,
+)
 from common.experiment.reporting.rule_order import FIRST
 from common.experiment.statistics import confidence_interval
 
@@ -111,11 +117,5 @@ def accuracy_by_rule(
     for edge in range(1, len(rows)):
         axes.axhline(edge - 0.5, color="#EDF0F2", linewidth=1, zorder=0)
     axes.set_xlabel("accuracy on the target's test pictures, %")
-    longest = max(map(len, rules))
-    figure.legend(
-        handles,
-        rules,
-        loc="outside lower center",
-        ncols=max(1, min(len(rules), 96 // (longest + 4))),
-    )
+    figure.legend(handles, rules, loc="outside lower center", ncols=legend_columns(rules))
     return figure

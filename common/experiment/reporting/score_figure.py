@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common.experiment.reporting.figure_style import FAINT_INK, make_figure, styled
+from common.experiment.reporting.figure_style import (
+    FAINT_INK,
+    colors_of,
+    legend_columns,
+    make_figure,
+    styled,
+)
+from common.experiment.reporting.grouping import method_of
 from common.experiment.reporting.run_record import is_number
 from common.experiment.statistics import rank_correlation
 
@@ -23,7 +30,7 @@ READING = (
 )
 SCORE = "score/"
 ACCURACY = "oracle/target_test_accuracy"
-COLUMNS, MAX_SCORES, MAX_DOTS = 3, 18, 400
+COLUMNS, MAX_SCORES, MAX_DOTS, MAX_ROWS = 3, 18, 400, 20
 
 # By score, by row, pairs of score and accuracy.
 Pairs = Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]
@@ -61,23 +68,28 @@ def score_against_accuracy(pairs: Pairs, colors: Mapping[str, str], *, title: st
         title: Above the figure.
 
     Returns:
-        The figure; of more checkpoints than `MAX_DOTS` in a panel, evenly spaced ones are drawn,
-        while the correlation is that of all.
+        The figure; of more than `MAX_ROWS` rows, those of one method have one colour. Of more
+        checkpoints than `MAX_DOTS` in a panel, evenly spaced ones are drawn, while the correlation
+        is that of all.
 
     Raises:
         ValueError: There is no score.
     """
     if not pairs:
         raise ValueError("no record has a score and a target test accuracy")
+    if len({row for own in pairs.values() for row in own}) > MAX_ROWS:
+        pairs = _by_method(pairs)
+        colors = colors_of(dict.fromkeys(map(method_of, colors)))
     shown = dict(list(pairs.items())[:MAX_SCORES])
     if len(shown) < len(pairs):
         title += f", first {len(shown)} of {len(pairs)} scores"
-    lines = math.ceil(len(shown) / COLUMNS)
-    figure = make_figure(1.1 + 2.2 * lines, title)
+    rows = [row for row in colors if any(row in own for own in shown.values())]
+    columns = legend_columns(rows)
+    lines, legend_lines = math.ceil(len(shown) / COLUMNS), math.ceil(len(rows) / columns)
+    figure = make_figure(0.9 + 2.2 * lines + 0.2 * legend_lines, title)
     grid = figure.subplots(lines, COLUMNS, squeeze=False, sharey=True).ravel()
     for axes in grid[len(shown) :]:
         axes.remove()
-    rows = [row for row in colors if any(row in own for own in shown.values())]
     for axes, (score, own) in zip(grid, shown.items(), strict=False):
         every = [pair for points in own.values() for pair in points]
         step = math.ceil(len(every) / MAX_DOTS)
@@ -96,8 +108,14 @@ def score_against_accuracy(pairs: Pairs, colors: Mapping[str, str], *, title: st
         axes.tick_params(labelsize=8)
     figure.supylabel("target accuracy, %", fontsize=9, color=FAINT_INK)
     handles = [figure.axes[0].plot([], [], "o", color=colors[row], markersize=5)[0] for row in rows]
-    longest = max(map(len, rows))
-    figure.legend(
-        handles, rows, loc="outside lower center", ncols=max(1, min(len(rows), 96 // (longest + 4)))
-    )
+    figure.legend(handles, rows, loc="outside lower center", ncols=columns)
     return figure
+
+
+def _by_method(pairs: Pairs) -> Pairs:
+    """Puts the rows of one method together: more rows than colours cannot be told apart."""
+    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for score, rows in pairs.items():
+        for row, points in rows.items():
+            found.setdefault(score, {}).setdefault(method_of(row), []).extend(points)
+    return found

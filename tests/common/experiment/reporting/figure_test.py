@@ -1,3 +1,5 @@
+from typing import Any
+
 import matplotlib
 import numpy as np
 import pytest
@@ -224,6 +226,19 @@ def test_change_shows_losses_left_of_zero():
     lines = figure.axes[0].lines
     dots = np.concatenate([line.get_xdata() for line in lines if line.get_marker() == "o"])
     np.testing.assert_allclose(dots[:9], 100 * np.delete(change.mean(0), 5))
+
+
+def test_long_names_of_rows_stay_in_the_picture():
+    rows = [f"fine_tune, target_labels_per_class=all, freeze=last_{k}_stages" for k in range(4)]
+    changes = {row: np.linspace(-0.1, 0.1, 20).reshape(2, 10) for row in rows}
+    colors = figure_style.colors_of(rows)
+    assert_legible(figures.per_class_change(changes, CLASSES, colors, title="Change"))
+    counts = dict(zip(rows, make_confusions().values(), strict=False))
+    assert_legible(figures.confusion(counts, CLASSES, title="Task"))
+    outputs = {row: make_outputs(index) for index, row in enumerate(rows[:2])}
+    distances = dict.fromkeys(rows, 1.5)
+    options: dict[str, Any] = {"projection": "PCA", "distances": distances}
+    assert_legible(embedding_figure.embedding(outputs, CLASSES, title="Features", **options))
 
 
 def test_names_are_shown_as_they_are():

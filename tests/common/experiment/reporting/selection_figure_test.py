@@ -102,6 +102,19 @@ def test_scores_are_shown_against_the_accuracy_of_the_same_evaluation():
     assert score_figure.pairs_of({"dann": [[]]}) == {}
 
 
+def test_many_rows_are_told_apart_by_method_and_leave_room_for_the_panels():
+    methods = [f"information_maximization_{index}" for index in range(9)]
+    rows = [f"{method}, weight={weight}" for method in methods for weight in (0.3333, 1.0, 3.0)]
+    pairs = score_figure.pairs_of({row: [make_scored(6, 0)] for row in rows})
+    colors = {row: COLORS["dann"] for row in rows}
+    figure = score_figure.score_against_accuracy(pairs, colors, title="Scores")
+    assert_legible(figure)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == methods
+    assert len({mark.get_color() for mark in legend.get_lines()}) == len(methods)
+    assert all(axes.get_position().height > 0.3 for axes in figure.axes)
+
+
 def make_logits(sure, right):
     """Makes predictions of two classes of one probability, of which a share is right."""
     count = 200
@@ -118,7 +131,16 @@ def test_reliability_is_the_share_of_right_predictions_at_each_confidence():
     curve = figure.axes[0].lines[1]
     np.testing.assert_allclose(points_of(curve), [[70, 70], [90, 60]])
     # Half of the predictions are 30 points too sure, the others not at all.
-    assert "dann: ECE 15.0 %" in [text for text, _ in texts(figure)]
+    assert {"dann", "ECE 15.0 %"} <= {text for text, _ in texts(figure)}
+
+
+def test_reliability_of_long_names_leaves_room_for_the_panels():
+    rows = [f"fine_tune, target_labels_per_class=all, freeze=last_{k}_stages" for k in range(4)]
+    outputs = {row: [make_logits(0.9, 0.6)] for row in rows}
+    colors = dict.fromkeys(rows, COLORS["dann"])
+    figure = calibration_figure.reliability(outputs, colors, title="Reliability")
+    assert_legible(figure)
+    assert all(axes.get_position().width > 0.38 for axes in figure.axes)
 
 
 def test_examples_without_a_label_or_a_finite_logit_are_left_out():
