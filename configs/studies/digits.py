@@ -4,7 +4,8 @@ Each row has the network, data, batches, optimizer, averaging and length of `con
 the defaults of its own term or method, which are its paper's where a paper has some
 (docs/methods.md). Rows with a domain discriminator, `dann`, `pada` and `cdan`, have the strength,
 size and rate of `configs/digits.py` for it, which were chosen with DANN on this pair, without
-target labels, on other seeds. Nothing else was chosen; the study says what a method does as it
+target labels, on other seeds; `virtual_adversarial` has a radius for 8 x 8 values and `shot` its
+paper's weight for digits. Nothing else was chosen; the study says what a method does as it
 comes, not what can be made of it. `configs/studies/digits_grid.py` chooses each row's main number
 without target labels.
 

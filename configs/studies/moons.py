@@ -5,7 +5,8 @@ compare batches: 50 points of each domain in a batch, two layers of 32 units her
 discriminator, Adam, 3,000 steps, and the strength of the reversed gradient that `configs/digits.py`
 has, which rises to 1. Left out are the rows that learn from two views of a picture, since
 augmentations are of pictures, and AdaBN, since there is no batch normalisation. The radius of
-`virtual_adversarial` is that of its paper, 3.5 for 32 x 32 x 3 values, by the same length a value.
+`virtual_adversarial` is that of its paper, 3.5 for 32 x 32 x 3 values, by the same length a value;
+`shot` takes new pseudo-labels once in an epoch, as its paper does.
 
     python launch.py sweep --config=configs/studies/moons.py
 """
@@ -46,6 +47,9 @@ def get_config(argument: str = ""):
         config.alignment.domain_adversarial.update(own)
     if "virtual_adversarial" in config.alignment:
         config.alignment.virtual_adversarial.radius = RADIUS
+    if config.method == "shot":
+        # An epoch of the 300 points, as in the paper.
+        config.adaptation.refresh_every = 300 // config.data.batch_size
     return config
 
 
