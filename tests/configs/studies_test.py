@@ -6,7 +6,7 @@ from common.experiment import check, family, folder, sweep
 from common.training.hparam import flatten
 from configs import base, catalogue
 from configs import digits as benchmark
-from configs.studies import digits, digits_grid, mnist_family, moons, selection
+from configs.studies import digits, digits_chosen, digits_grid, mnist_family, moons, selection
 
 # What the row of a method may have of its own.
 OWN = ("method", "package", "domains", "alignment", "adaptation", "init_from", "optimizer.groups")
@@ -85,6 +85,34 @@ def test_the_grid_changes_one_number_of_each_row_on_other_seeds():
         assert {run["evaluation"]["reverse_validation"] for run in runs} == {True}
         differing = differing_settings(runs)
         assert len(differing) == (row != "source_only"), (row, differing)
+
+
+def test_chosen_settings_are_values_of_the_grid_on_seeds_that_chose_nothing():
+    grid, found = runs_of(digits_grid), runs_of(digits_chosen)
+    assert {row for _, row in found} == {"source_only", *digits_chosen.CHOSEN}
+    for (_, row), runs in found.items():
+        assert {run["seed"] for run in runs} == set(digits.SEEDS)
+        assert not differing_settings(runs)
+        if row == "source_only":
+            continue
+        default = digits.get_config(f"method={row}")
+        key = digits_grid.ruling_number(default)
+        chosen = dict(flatten(runs[0]))[key]
+        assert chosen != digits_grid.value_at(default, key)
+        assert chosen in {dict(flatten(run))[key] for run in grid["study_digits_grid", row]}
+
+
+def test_a_radius_is_that_of_the_paper_by_value_and_shot_has_its_weight_for_digits():
+    pair = "source=mnist,target=mnist_m,method=virtual_adversarial"
+    for module, argument, count, width in (
+        (benchmark, "method=virtual_adversarial", 8 * 8, 1),
+        (benchmark, pair, 28 * 28 * 3, 1),
+        (moons, "method=virtual_adversarial", 2, 2),
+    ):
+        radius = module.get_config(argument).alignment.virtual_adversarial.radius
+        assert radius == pytest.approx(3.5 * (count / 3072) ** 0.5 * width / 2, abs=6e-3)
+    for argument in ("method=shot", "source=mnist,target=mnist_m,method=shot"):
+        assert benchmark.get_config(argument).adaptation.pseudo_label_weight == 0.1
 
 
 def test_the_study_of_selection_has_a_grid_of_eight_methods_on_seeds_of_its_own():
