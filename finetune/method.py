@@ -30,6 +30,8 @@ REGULARIZERS: dict[str, Callable[[Mapping[str, Any]], Regularizer]] = {
 }
 # These read predictions of classes.
 OF_CLASSES_ALONE = ("co_tuning", "distillation")
+# Rows that train no head: what stands there was drawn at random.
+WITHOUT_HEAD = ("autoencoder",)
 
 # A parameter that every task head has.
 _OF_HEAD = "task_head/logits/kernel"
@@ -108,6 +110,22 @@ def check_start(name: str, regularizer: Regularizer, config: Mapping[str, Any]) 
             f"config.init_from.include is {options['include']!r}, which leaves out the task head, "
             f"but config.regularization.{name} reads the predictions of the network that a run "
             "starts from: include task_head/.* too"
+        )
+    if regularizer.needs_head and options.get("method") in WITHOUT_HEAD:
+        raise ValueError(
+            f"config.init_from.method is {options['method']!r}, which trains no head, but "
+            f"config.regularization.{name} reads the predictions of the network that a run starts "
+            "from: name a row that learns classes, such as 'source_only'"
+        )
+    # With a row in between, the file is where that row starts, and the head is the row's.
+    is_file = options.get("weights") and not (options.get("run") or options.get("method"))
+    if regularizer.needs_head and is_file and not options["head"]:
+        raise ValueError(
+            "config.init_from.head is False, which leaves out the head of the file "
+            f"config.init_from.weights, but config.regularization.{name} reads the predictions of "
+            "the network that a run starts from: set config.init_from.head=True where the file's "
+            "classes are the task's, else config.init_from.method to a row that learns them, such "
+            "as 'linear_probe'"
         )
     if regularizer.replaces_decay and optimizer["weight_decay"] and optimizer["decay"]:
         raise ValueError(
