@@ -201,6 +201,16 @@ def test_every_pixel_has_a_class(files, tmp_path):
         assert target["pixel_accuracy"] == pytest.approx(right)
 
 
+def test_a_probe_of_every_pixel_learns_from_the_map(files, tmp_path):
+    changes = PIXELS | {"init_from.method": "", "runtime.log_every": 20}
+    config = config_of(files, tmp_path, "segmentation", "linear_probe", **changes)
+    check_population([config], make_method)
+    result, records, _ = train([config])
+    assert records[-1]["train/loss"] < records[0]["train/loss"]
+    # Two classes of one linear layer on four maps.
+    assert result["parameters"]["trained"] == 4 * 2 + 2
+
+
 @pytest.mark.parametrize(
     ("kind", "row", "changes", "sentence"),
     [
