@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -67,10 +68,13 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
     network = make_network(config["model"], num_classes, config["task"])
     network = network._replace(evaluates=plan.evaluates)
     check_keys("config.regularization", config["regularization"], sorted(REGULARIZERS))
-    regularizers = {name: REGULARIZERS[name](own) for name, own in config["regularization"].items()}
+    task_loss, builders = make_task_loss(config["task"]), REGULARIZERS
+    if task_loss is not None:
+        builders = builders | {"delta": functools.partial(delta, task_loss=task_loss)}
+    regularizers = {name: builders[name](own) for name, own in config["regularization"].items()}
     for name, regularizer in regularizers.items():
         check_start(name, regularizer, config)
-    shared = {"options": config["objective"], "task_loss": make_task_loss(config["task"])}
+    shared = {"options": config["objective"], "task_loss": task_loss}
     method = make_objective(network, domains, {}, "finetune", regularizers, **shared)
     if plan.caches:
         on_features = make_objective(without_extractor(network), domains, {}, "finetune", **shared)

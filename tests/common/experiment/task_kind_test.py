@@ -212,6 +212,27 @@ def test_a_probe_of_every_pixel_learns_from_the_map(files, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("regression", {}),
+        pytest.param("multi_label", {}, marks=pytest.mark.matrix),
+        pytest.param("multi_task", {"task.heads": HEADS}, marks=pytest.mark.matrix),
+        pytest.param("segmentation", PIXELS, marks=pytest.mark.matrix),
+    ],
+)
+def test_channels_count_by_the_loss_of_the_labels(kind, changes, files, tmp_path):
+    def of(row, own):
+        short = {"num_steps": 2, "evaluation.every": 2, "runtime.log_every": 2}
+        return config_of(files, tmp_path, kind, row, **changes | short | own)
+
+    parent = of("source_only", {})
+    train([parent])
+    start = {"init_from.run": str(folder.run_folder(parent)), "init_from.method": ""}
+    _, records, _ = train([of("delta", start)])
+    assert np.isfinite(records[-1]["train/delta/loss"])
+
+
+@pytest.mark.parametrize(
     ("kind", "row", "changes", "sentence"),
     [
         ("regression", "mcc", {}, "minimum_class_confusion takes predictions for shares"),
