@@ -4,11 +4,14 @@
     python launch.py sweep --config=configs/transfer.py:pictures=FOLDER,weights=FILE,model=resnet50
 
 The folder holds a folder of pictures for each class, or `train`, `val` and `test` with such folders
-in them. A folder without splits is split at random, by `config.data.split_seed`: the network learns
-from the training pictures, `val` chooses among its steps, and the accuracy that is printed is that
-of `test`. Source and target are this one folder. The weights are a path or `hf:OWNER/NAME`;
+in them. A folder without splits is split at random, by `config.data.split_seed`. Source and target
+are this one folder: the network learns from the training pictures, and the target accuracies that
+are printed are those of `test`: first of the last step, where `val` chose nothing, and on a line
+`source_val` of the step that was best on `val`. The weights are a path or `hf:OWNER/NAME`;
 docs/finetuning.md says which files are read. The head of the file is left out, the new one has the
-folder's classes.
+folder's classes. What the file was given for a picture is not in it: vision transformers are taken
+for timm's `augreg` or Hugging Face's, whose inputs lie between -1 and 1; torchvision's `vit_b_16`
+wants `--config.model.options.input_statistics=imagenet`.
 
 Rows: `linear_probe` trains the head alone, `fine_tune` everything, `lp_ft` one after the other, any
 other row of fine-tuning what it says; `train_on_target` begins from nothing and shows what the

@@ -96,13 +96,15 @@ def make_plan(config: Mapping[str, Any]) -> Plan:
         trains,
         groups,
         _make_evaluates(trains, config["optimizer"]["freeze"], groups) if kept else None,
-        # Augmentation and mixup draw pictures anew; a regulariser may read more than features.
+        # Augmentation and mixup draw pictures anew; a regulariser, or the head where labels are of
+        # pixels, may read more than features.
         kept
         and not stages
         and own["cache_features"]
         and not config["data"]["augment"]
         and not config["objective"]["mixup"]
-        and not config["regularization"],
+        and not config["regularization"]
+        and not config["task"]["layer"],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -30,6 +31,8 @@ REGULARIZERS: dict[str, Callable[[Mapping[str, Any]], Regularizer]] = {
 }
 # These read predictions of classes.
 OF_CLASSES_ALONE = ("co_tuning", "distillation")
+# Rows that train no head: what stands there was drawn at random.
+WITHOUT_HEAD = ("autoencoder",)
 
 # A parameter that every task head has.
 _OF_HEAD = "task_head/logits/kernel"
@@ -65,10 +68,13 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
     network = make_network(config["model"], num_classes, config["task"])
     network = network._replace(evaluates=plan.evaluates)
     check_keys("config.regularization", config["regularization"], sorted(REGULARIZERS))
-    regularizers = {name: REGULARIZERS[name](own) for name, own in config["regularization"].items()}
+    task_loss, builders = make_task_loss(config["task"]), REGULARIZERS
+    if task_loss is not None:
+        builders = builders | {"delta": functools.partial(delta, task_loss=task_loss)}
+    regularizers = {name: builders[name](own) for name, own in config["regularization"].items()}
     for name, regularizer in regularizers.items():
         check_start(name, regularizer, config)
-    shared = {"options": config["objective"], "task_loss": make_task_loss(config["task"])}
+    shared = {"options": config["objective"], "task_loss": task_loss}
     method = make_objective(network, domains, {}, "finetune", regularizers, **shared)
     if plan.caches:
         on_features = make_objective(without_extractor(network), domains, {}, "finetune", **shared)
@@ -108,6 +114,22 @@ def check_start(name: str, regularizer: Regularizer, config: Mapping[str, Any]) 
             f"config.init_from.include is {options['include']!r}, which leaves out the task head, "
             f"but config.regularization.{name} reads the predictions of the network that a run "
             "starts from: include task_head/.* too"
+        )
+    if regularizer.needs_head and options.get("method") in WITHOUT_HEAD:
+        raise ValueError(
+            f"config.init_from.method is {options['method']!r}, which trains no head, but "
+            f"config.regularization.{name} reads the predictions of the network that a run starts "
+            "from: name a row that learns classes, such as 'source_only'"
+        )
+    # With a row in between, the file is where that row starts, and the head is the row's.
+    is_file = options.get("weights") and not (options.get("run") or options.get("method"))
+    if regularizer.needs_head and is_file and not options["head"]:
+        raise ValueError(
+            "config.init_from.head is False, which leaves out the head of the file "
+            f"config.init_from.weights, but config.regularization.{name} reads the predictions of "
+            "the network that a run starts from: set config.init_from.head=True where the file's "
+            "classes are the task's, else config.init_from.method to a row that learns them, such "
+            "as 'linear_probe'"
         )
     if regularizer.replaces_decay and optimizer["weight_decay"] and optimizer["decay"]:
         raise ValueError(

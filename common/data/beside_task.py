@@ -55,7 +55,7 @@ def load_beside_source(config: Config, name: str) -> dict[str, Domain]:
     check_shapes(own, source.examples, examples)
     if role_of_folds(config) == "source":
         # What is fitted to the source's training examples was so without those held out.
-        source = source._replace(splits=hold_out(config, source.splits, "source"))
+        source = source._replace(splits=hold_out(config, source.splits, "source", source.examples))
     splits = examples.splits if has_splits and examples.splits else {}
     task = {"source": source, "target": Domain(name, examples, splits)}
     return encode_task(task, data) if reader.is_text(name) else task

@@ -115,7 +115,7 @@ def _load(config: Config) -> dict[str, Domain]:
         splits["labelled"] = draw_labelled(config, target, splits["train"], named)
     role = role_of_folds(config)
     if role == "target":
-        splits = hold_out(config, splits, role)
+        splits = hold_out(config, splits, role, target)
     if data["transductive"]:
         splits["train"] = np.sort(np.concatenate([splits["train"], splits["test"]]))
     chosen = lost_rows(read_target, target, trained)
@@ -125,7 +125,8 @@ def _load(config: Config) -> dict[str, Domain]:
                 "config.data.fold holds examples of one source out, and config.source is "
                 f"{config['source']!r}; cross-validate with one source"
             )
-        task["source"] = pooled._replace(splits=hold_out(config, pooled.splits, role))
+        held_out = hold_out(config, pooled.splits, role, source)
+        task["source"] = pooled._replace(splits=held_out)
     return {**task, "target": Domain(config["target"], target, splits, chosen)}
 
 

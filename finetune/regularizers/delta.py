@@ -14,6 +14,7 @@ from common.legal import check_count, check_keys, check_number
 from common.method import Regularizer, RegularizerView, Start
 from common.training.objective import cross_entropy
 from common.training.optimizer import paths_of
+from common.training.task_loss import TaskLoss
 
 OPTIONS = ("weight", "head_factor", "layers", "attention", "examples")
 KEY = "config.regularization.delta"
@@ -34,7 +35,7 @@ def attend(increases: Float[Array, "channel"]) -> Float[Array, "channel"]:
     return shares * increases.shape[0]
 
 
-def delta(config: Mapping[str, Any]) -> Regularizer:
+def delta(config: Mapping[str, Any], task_loss: TaskLoss = cross_entropy) -> Regularizer:
     """Builds the distance of inner feature maps from those of the starting network.
 
     Of C maps F_c of H by W values in each layer, those of the start F0_c in evaluation mode, and
@@ -43,8 +44,8 @@ def delta(config: Mapping[str, Any]) -> Regularizer:
         loss = 1/2 mean over examples of sum_layers sum_c w_c ||F_c - F0_c||^2 / (H W)
                + head_factor * 1/2 sum of the task head's squared parameters
 
-    With `attention`, w is `attend` of how much the mean cross-entropy of labelled examples grows
-    when a channel of the starting network is switched off, before step 0; without it w is 1.
+    With `attention`, w is `attend` of how much the mean task loss of labelled examples grows when a
+    channel of the starting network is switched off, before step 0; without it w is 1.
 
     The authors sum over the examples of a batch, 64: the defaults are their alpha = beta = 0.01
     times and over 64. They switch off a convolution's filter, here the layer's output channel;
@@ -54,6 +55,8 @@ def delta(config: Mapping[str, Any]) -> Regularizer:
     Args:
         config: `weight` and `head_factor`; `layers`, names of inner activations, () for all that
             the network names; `attention`; `examples`, how many of a domain it takes at most.
+        task_loss: `(outputs, labels) -> scalar`, the loss of the task's kind of labels; it leaves
+            out what has no label.
 
     Returns:
         The regulariser; it records the distance of each layer, without weights.
@@ -83,7 +86,7 @@ def delta(config: Mapping[str, Any]) -> Regularizer:
 
         def loss_under(masks):
             losses = [
-                cross_entropy(start.predict(images, domain, masks=masks).logits, labels)
+                task_loss(start.predict(images, domain, masks=masks).logits, labels)
                 for domain, (images, labels) in examples.items()
             ]
             return jnp.mean(jnp.stack(losses))

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from configs.catalogue import PLAIN
-from finetune.method import make_method
+from configs import transfer
+from configs.catalogue import PLAIN, PRETRAINING
+from finetune.method import WITHOUT_HEAD, make_method
 from tests import tiny
 
 
@@ -43,3 +44,22 @@ def test_what_does_not_exist_is_refused(key, value, message):
     (config if key == "domains" else config["model"])[key] = value
     with pytest.raises(ValueError, match=message):
         make_method(config, tiny.NUM_CLASSES)
+
+
+@pytest.mark.parametrize("row", ["distillation", "co_tuning"])
+def test_the_old_predictions_are_of_a_head_that_learned_something(row):
+    given = transfer.get_config(f"pictures=p,weights=w.npz,model=cifar_resnet20,method={row}")
+    config = tiny.make_config(row)
+    starts = config["init_from"] | given.init_from.to_dict()
+
+    def make(**changes):
+        make_method({**config, "init_from": starts | changes}, tiny.NUM_CLASSES)
+
+    with pytest.raises(ValueError, match="set config.init_from.head=True where"):
+        make()
+    make(head=True)
+    # The file is where that row starts, and the head is what it learns.
+    make(method="linear_probe")
+    assert set(WITHOUT_HEAD) == set(PRETRAINING)
+    with pytest.raises(ValueError, match="method is 'autoencoder', which trains no head"):
+        make(method="autoencoder", weights="")

@@ -13,6 +13,7 @@ from flax import traverse_util
 
 from common.experiment.weights.location import find_weights, sha256_of
 from common.experiment.weights.tensor_file import read_tensors
+from common.models.network import make_extractor
 from common.models.normalization import LAYER_OF_POLICY
 
 # Our own layout: `params/feature_extractor/…/kernel` and `batch_stats/feature_extractor/…/mean`.
@@ -55,13 +56,22 @@ def load_weights(config: Config, here: Mapping[str, Any]) -> Weights:
     wanted = {name: options[name] for name in ("weights", "sha256", "layout")}
     wanted |= {name: model[name] for name in ("name", "options")}
     wanted |= {"normalization": LAYER_OF_POLICY[model["normalization"]]}
-    # No other convolution takes as few channels as that of the pictures.
+    return _load(json.dumps(wanted | {"channels": _channels_of(model, here)}))
+
+
+def _channels_of(model: Config, here: Mapping[str, Any]) -> int:
+    """Reads the channels of a network's pictures off its first kernel."""
+    patches = here.get("feature_extractor/patch_embedding/kernel")
+    if patches is not None:
+        # Rows of the matrix are the values of a patch.
+        return patches.shape[0] // make_extractor(model["name"], model["options"]).patch ** 2
     kernels = [
         leaf.shape
         for path, leaf in here.items()
         if re.fullmatch(r"feature_extractor/.*/kernel", path) and len(leaf.shape) == 4
     ]
-    return _load(json.dumps(wanted | {"channels": min([shape[2] for shape in kernels], default=3)}))
+    # No other convolution takes as few channels as that of the pictures.
+    return min([shape[2] for shape in kernels], default=3)
 
 
 def check_sha256(name: str, expected: str) -> str:

@@ -201,6 +201,37 @@ def test_every_pixel_has_a_class(files, tmp_path):
         assert target["pixel_accuracy"] == pytest.approx(right)
 
 
+def test_a_probe_of_every_pixel_learns_from_the_map(files, tmp_path):
+    changes = PIXELS | {"init_from.method": "", "runtime.log_every": 20}
+    config = config_of(files, tmp_path, "segmentation", "linear_probe", **changes)
+    check_population([config], make_method)
+    result, records, _ = train([config])
+    assert records[-1]["train/loss"] < records[0]["train/loss"]
+    # Two classes of one linear layer on four maps.
+    assert result["parameters"]["trained"] == 4 * 2 + 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("regression", {}),
+        pytest.param("multi_label", {}, marks=pytest.mark.matrix),
+        pytest.param("multi_task", {"task.heads": HEADS}, marks=pytest.mark.matrix),
+        pytest.param("segmentation", PIXELS, marks=pytest.mark.matrix),
+    ],
+)
+def test_channels_count_by_the_loss_of_the_labels(kind, changes, files, tmp_path):
+    def of(row, own):
+        short = {"num_steps": 2, "evaluation.every": 2, "runtime.log_every": 2}
+        return config_of(files, tmp_path, kind, row, **changes | short | own)
+
+    parent = of("source_only", {})
+    train([parent])
+    start = {"init_from.run": str(folder.run_folder(parent)), "init_from.method": ""}
+    _, records, _ = train([of("delta", start)])
+    assert np.isfinite(records[-1]["train/delta/loss"])
+
+
 @pytest.mark.parametrize(
     ("kind", "row", "changes", "sentence"),
     [

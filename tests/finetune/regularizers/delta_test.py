@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from common.method import Start
+from common.training.task_loss import pixel_cross_entropy
 from configs.catalogue import REGULARIZERS
 from finetune.regularizers.delta import attend, delta
 from tests.derivation import assert_close, differences
@@ -114,6 +115,30 @@ def test_increases_are_those_of_the_loss_with_each_channel_off():
         np.testing.assert_allclose(found["dense"]["stage_0"], attention_by_hand(off), 1e-4)
     # A channel that matters weighs more than one that does not.
     assert found["dense"]["stage_0"][2] > found["dense"]["stage_0"][1]
+
+
+def test_increases_of_pixels_are_those_of_the_pixels_with_a_label():
+    maps, signs = numbers(3, 2, 2, 3), np.array([[1.0, -1.0], [0.1, 0.3], [-2.0, 1.0]])
+    labels = np.where(numbers(3, 2, 2, seed=4) > 0, (maps @ signs).argmax(-1), -1)
+    assert 0 < (labels < 0).sum() < labels.size
+
+    def predict(pictures, domain, *, layers=(), masks=None):
+        own = pictures * (masks or {}).get("stage_0", jnp.ones(3))[None, None, None]
+        return outputs(own.mean((1, 2)), own @ jnp.asarray(signs), {"stage_0": own})
+
+    def loss(channels):
+        logits, known = (maps * channels) @ signs, labels >= 0
+        chosen = np.take_along_axis(logits, labels[..., None], -1)[..., 0]
+        return (np.log(np.exp(logits).sum(-1)) - chosen)[known].mean()
+
+    regularizer = delta(options(), pixel_cross_entropy)
+    assert regularizer.prepare is not None
+    with jax.enable_x64(True):
+        own = {"image": jnp.asarray(maps), "label": jnp.asarray(labels)}
+        prepare = jax.jit(partial(regularizer.prepare, Start({}, predict)))
+        found = prepare({DOMAIN: own}, {})["stage_0"]
+    off = [loss(np.arange(3) != channel) - loss(np.ones(3)) for channel in range(3)]
+    np.testing.assert_allclose(found, attention_by_hand(off), 1e-4)
 
 
 def test_without_attention_nothing_is_computed_before_training():

@@ -160,6 +160,21 @@ def test_what_include_leaves_out_stays(file):
     assert changed == {"params/feature_extractor/dense_0/kernel"}
 
 
+def test_a_vision_transformer_of_grey_pictures_starts_from_its_export(tmp_path):
+    options = {"blocks": 1, "width": 4, "heads": 1, "hidden": 4, "patch": 4, "picture_size": 8}
+    path = tmp_path / "grey.safetensors"
+    how = {"model__name": "vit_s16", "model__options": options, "model__normalization": "none"}
+    config = config_of(path, data__channels=1, init_from__layout="timm", **how)
+    state = make_state(config)
+    given = draw(jax.tree.map(lambda leaf: leaf[0], state.params))
+    save_file(from_variables("vit_s16", options, {"params": given}, layout="timm"), path)
+    taken = parent.take_over_parents(state, [config]).params
+    kernel = given["feature_extractor"]["patch_embedding"]["kernel"]
+    np.testing.assert_array_equal(
+        taken["feature_extractor"]["patch_embedding"]["kernel"][0], kernel
+    )
+
+
 def without(tensors, path):
     return {name: array for name, array in tensors.items() if name != path}
 
