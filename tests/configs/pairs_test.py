@@ -101,11 +101,16 @@ def test_folders_are_named_by_the_argument():
         image_folder.get_config("source=a")
 
 
-def test_class_maps_are_values_of_a_config():
+@pytest.mark.parametrize(
+    ("shared", "num_renamed", "num_classes"),
+    [(class_map.CIFAR_AND_STL, 1, 9), (class_map.CIFAR_AND_CORRUPTED, 10, 0)],
+)
+def test_class_maps_are_values_of_a_config(shared, num_renamed, num_classes):
     config = base.get_config()
-    config.data.update(class_map.CIFAR_AND_STL)
+    config.data.update(shared)
     check.check_values(folder.resolve(config))
-    assert len(config.data.classes) == 9
+    assert len(config.data.rename_classes) == num_renamed
+    assert len(config.data.classes) == num_classes
 
 
 @pytest.mark.parametrize(
