@@ -84,7 +84,7 @@ def test_the_smallest_class_says_how_the_penalty_is_chosen(counts, folds, monkey
     monkeypatch.setattr(model_selection, "GridSearchCV", Search)
     inputs, labels = make_parts(0.0)
     labels["train"] = np.repeat([0, 1], counts)
-    inputs["train"] = np.random.default_rng(1).normal(size=(sum(counts), 2))
+    inputs["train"] = np.random.default_rng(1).normal(size=(sum(counts), 2)).astype(np.float32)
     with warnings.catch_warnings():
         # scikit-learn warns of folds without some class.
         warnings.simplefilter("error")
