@@ -5,3 +5,9 @@ CIFAR_AND_STL = {
     "rename_classes": {"automobile": "car"},
     "classes": ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "ship", "truck"),
 }
+
+CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+# In the catalogue of TensorFlow Datasets the classes of CIFAR-10-C are CIFAR-10's bare numbers.
+CIFAR_AND_CORRUPTED = {
+    "rename_classes": {str(number): name for number, name in enumerate(CIFAR)},
+}

@@ -30,6 +30,8 @@ a discriminator of two layers of 256 units.
     python launch.py prepare --dataset=mnist,mnist_m --manual_dir=FOLDER
     python launch.py train --config=configs/digits.py:source=mnist,target=mnist_m,method=dann
     python launch.py sweep --config=configs/digits.py:source=mnist,target=mnist_m
+
+Without the index of MNIST-M's crops, `mnist_m/generated` stands for `mnist_m` in all three.
 """
 
 from configs import base, catalogue
@@ -41,6 +43,8 @@ SEEDS = tuple(range(100, 112))
 SETS = {
     "mnist": "tfds:mnist",
     "mnist_m": "tfds:mnist_m/published",
+    # On other crops, for whoever lacks the index of the published ones.
+    "mnist_m/generated": "tfds:mnist_m/generated",
     "usps": "tfds:usps",
     "svhn": "tfds:svhn_cropped",
     "synthetic_numbers": "tfds:synthetic_digits",
@@ -132,7 +136,9 @@ def _pair(method: str, source: str, target: str, protocol: str):
     if protocol not in PAIR_ROWS:
         raise ValueError(f"protocol is {protocol!r}; legal are {', '.join(PAIR_ROWS)}")
     config = base.get_config()
-    config.experiment = f"{source}_to_{target}" + ("" if protocol == "paper" else "_modern")
+    # It names a folder.
+    config.experiment = f"{source}_to_{target}".replace("/", "_")
+    config.experiment += "" if protocol == "paper" else "_modern"
     config.seed = PAIR_SEEDS[0]
     config.source, config.target = SETS[source], SETS[target]
     config.num_steps = 10_000

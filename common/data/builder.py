@@ -12,6 +12,7 @@ from typing import Any
 from common.data.catalogue import DEFAULT_CONFIGS, OWN_BUILDERS, catalogue_names, check_set
 from common.data.data_name import Name
 from common.data.preparation_error import explain
+from common.experiment.outcome import RunFailed
 
 # Parts that a sentence names of many.
 SHOWN = 5
@@ -52,6 +53,22 @@ def find_builder(name: Name) -> tuple[Any, list[Any]]:
     if name.version and not module and name.version != str(version):
         raise ValueError(_refuse_version(name, str(version)))
     return builder, configs
+
+
+def needs_manual_folder(name: Name) -> bool:
+    """Says whether a data set is made of files that a person has to get.
+
+    Args:
+        name: The name, taken apart.
+
+    Returns:
+        Whether its builder tells how to get them; False where there is no builder to ask.
+    """
+    try:
+        builder, _ = find_builder(name)
+    except (ValueError, RunFailed):
+        return False
+    return bool(builder.MANUAL_DOWNLOAD_INSTRUCTIONS)
 
 
 def _import_from_catalogue(name: str) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from common.data.builder import needs_manual_folder
 from common.data.builders.manual import sha256
 from common.data.catalogue import DEFAULT_CONFIGS, check_set
 from common.data.data_name import parse_name, prepare_command, resolve_data_dir
@@ -95,21 +96,26 @@ def find_prepared(name: str, data_dir: str) -> PreparedSet:
         if not folder.is_dir():
             check_set(parsed.set)
         raise ValueError(
-            f"{name} is not prepared in {root}; prepare it by: {prepare_command(name, data_dir)}"
+            f"{name} is not prepared in {root}; prepare it by: {_command(name, data_dir)}"
         )
     found = describe(root, versions[-1])
     if found.problem:
         raise ValueError(
             f"{name} in {found.folder} is not complete ({found.problem}); remove that folder, or "
-            f"prepare it again by: {prepare_command(name, data_dir)}"
+            f"prepare it again by: {_command(name, data_dir)}"
         )
     if found.file_format != FORMAT:
         raise ValueError(
             f"{name} in {found.folder} is prepared as {found.file_format or 'an old format'}, and "
             f"only {FORMAT} is read here; prepare it again in another folder by: "
-            f"{prepare_command(name, data_dir or 'OTHER_FOLDER')}"
+            f"{_command(name, data_dir or 'OTHER_FOLDER')}"
         )
     return found
+
+
+def _command(name: str, data_dir: str) -> str:
+    """Writes the command that prepares a set, with a manual folder where it needs one."""
+    return prepare_command(name, data_dir, "FOLDER" * needs_manual_folder(parse_name(name)))
 
 
 def list_prepared(data_dir: str) -> list[PreparedSet]:

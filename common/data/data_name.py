@@ -58,15 +58,18 @@ def parse_name(name: str) -> Name:
     return Name(match["set"], match["config"] or "", match["version"] or "")
 
 
-def prepare_command(name: str, data_dir: str) -> str:
+def prepare_command(name: str, data_dir: str, manual_dir: str = "") -> str:
     """Writes the command that prepares a data set.
 
     Args:
         name: Such as `office31/amazon`.
         data_dir: As in `resolve_data_dir`.
+        manual_dir: What stands for the folder of the files that a person has to get; empty where
+            there are none.
 
     Returns:
         A line for the shell.
     """
     words = ["python", "launch.py", "prepare", f"--dataset={name}"]
-    return shlex.join([*words, f"--data_dir={data_dir}"] if data_dir else words)
+    folders = {"manual_dir": manual_dir, "data_dir": data_dir}
+    return shlex.join(words + [f"--{flag}={folder}" for flag, folder in folders.items() if folder])

@@ -90,15 +90,15 @@ def read_files(
         root: Where the paths of the files start.
         files: In the order of the examples.
         form: What all pictures are brought to.
-        skip_bad: Leave out files that are no readable pictures, and log their names.
+        skip_bad: Leave out files that are no readable pictures, and log the names of all.
 
     Returns:
         The examples, in memory where they take at most `KEPT_BYTES`, else as a store; and the file
         of each.
 
     Raises:
-        ValueError: Files that are no readable pictures, a class of which no picture is left, or
-            pictures of several shapes.
+        ValueError: Files that are no readable pictures, of which the log names all where they are
+            many; a class of which no picture is left, or pictures of several shapes.
         OSError: A file that exists but cannot be read.
     """
     kept: dict[int, np.ndarray] = {}
@@ -126,15 +126,18 @@ def read_files(
         for file, reason in zip(files, outcomes, strict=True)
         if isinstance(reason, str)
     ]
-    summary = f"{len(bad)} of {len(files)} files of {path!r} are no readable pictures: " + (
-        name_few(bad)
-    )
+    count = f"{len(bad)} of {len(files)} files of {path!r} are no readable pictures"
+    summary = f"{count}: {name_few(bad)}"
+    if skip_bad and bad:
+        _log_names(f"{count}; they are left out", bad)
+    elif len(bad) > NUM_NAMED:
+        _log_names(count, bad)
     if bad and not skip_bad:
+        logged = " (the log names all)" if len(bad) > NUM_NAMED else ""
         raise ValueError(
-            f"{summary}; mend or remove them, or leave them out with config.data.skip_bad=true"
+            f"{summary}{logged}; mend or remove them, or leave them out with "
+            "config.data.skip_bad=true"
         )
-    if bad:
-        logging.getLogger(__name__).warning("%s; they are left out", summary)
     good = [number for number, outcome in enumerate(outcomes) if not isinstance(outcome, str)]
     own = [files[number] for number in good]
     classes = sorted({file.label for file in own} - {""})
@@ -168,6 +171,11 @@ def read_files(
     }
     names = tuple(file.shown for file in own)
     return Examples(images, labels, tuple(classes), 255.0, splits or None, names), own
+
+
+def _log_names(told: str, names: Sequence[str]) -> None:
+    """Logs a sentence and below it every name, one a line, for whoever mends many files."""
+    logging.getLogger(__name__).warning("%s:\n%s", told, "\n".join(names))
 
 
 def _agree(

@@ -14,6 +14,9 @@ from common.models.mlp import ACTIVATIONS
 
 PENALTIES = (0.001, 0.01, 0.1, 1.0)
 NUM_FOLDS = 3
+# Where a class has one example, as under a budget of one label a class, nothing can be held out.
+# Few examples need strong regularisation most, so the smallest is taken.
+PENALTY_OF_SINGLE_EXAMPLES = PENALTIES[0]
 # Enough for the inputs of a last layer; the machine's time grows faster than their number.
 MAX_EXAMPLES = 10_000
 
@@ -47,7 +50,9 @@ def retrain_head(
 ) -> dict[str, Any]:
     """Fits the machine to the source, and scores it on both domains.
 
-    Inputs are standardised. The penalty is chosen by cross-validation on the source alone.
+    Inputs are standardised. The penalty is chosen by cross-validation on the examples that are
+    fitted, in at most `NUM_FOLDS` folds, each with every class. It is `PENALTY_OF_SINGLE_EXAMPLES`
+    where some class has one example alone.
 
     Args:
         inputs: What the last layer sees, for `train` and `val` of the source, `test` of the target.
@@ -68,23 +73,26 @@ def retrain_head(
     from sklearn.svm import LinearSVC
 
     order = np.random.default_rng([seed, 11]).permutation(len(labels["train"]))[:MAX_EXAMPLES]
-    folds = min(NUM_FOLDS, int(np.bincount(labels["train"][order]).max()))
-    machine = LinearSVC(dual="auto", max_iter=10_000, random_state=0)
-    search = GridSearchCV(
-        make_pipeline(StandardScaler(), machine),
-        {"linearsvc__C": PENALTIES},
-        cv=folds,
+    examples, classes = inputs["train"][order], labels["train"][order]
+    smallest = int(np.unique(classes, return_counts=True)[1].min())
+    machine = make_pipeline(
+        StandardScaler(),
+        LinearSVC(C=PENALTY_OF_SINGLE_EXAMPLES, dual="auto", max_iter=10_000, random_state=0),
     )
-    search.fit(inputs["train"][order], labels["train"][order])
-    right = search.predict(inputs["val"]) == labels["val"]
-    scored = {
-        "source_val_accuracy": float(np.mean(right)),
-        "penalty": float(search.best_params_["linearsvc__C"]),
-    }
+    penalty = PENALTY_OF_SINGLE_EXAMPLES
+    if smallest > 1:
+        folds = min(NUM_FOLDS, smallest)
+        search = GridSearchCV(machine, {"linearsvc__C": PENALTIES}, cv=folds)
+        machine = search.fit(examples, classes).best_estimator_
+        penalty = search.best_params_["linearsvc__C"]
+    else:
+        machine.fit(examples, classes)
+    right = machine.predict(inputs["val"]) == labels["val"]
+    scored = {"source_val_accuracy": float(np.mean(right)), "penalty": float(penalty)}
     known = labels["test"] >= 0
     if not known.any():
         return scored
-    predicted = search.predict(inputs["test"][known])
+    predicted = machine.predict(inputs["test"][known])
     metrics = classification_metrics(
         count_predictions(predicted, labels["test"][known], num_classes)
     )

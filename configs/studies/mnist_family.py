@@ -25,7 +25,7 @@ def get_config(argument: str = ""):
     own = base.parse(argument, method="dann", seeds="", **PAIR)
     pair = f"source={own['source']},target={own['target']}"
     config = digits.get_config(f"{pair},protocol=modern,method={own['method']}")
-    config.experiment = f"study_{own['source']}_to_{own['target']}"
+    config.experiment = f"study_{config.experiment.removesuffix('_modern')}"
     return config
 
 

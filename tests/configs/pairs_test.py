@@ -7,6 +7,7 @@ import pytest
 from common.experiment import check, folder
 from configs import amazon_reviews, base, catalogue, class_map, digits, image_folder
 from configs.ablations import amazon_strength
+from configs.studies import mnist_family
 
 
 def every_run(module, argument=""):
@@ -31,6 +32,7 @@ def every_run(module, argument=""):
     ("source", "target", "model", "channels"),
     [
         ("mnist", "mnist_m", "lenet", 3),
+        ("mnist", "mnist_m/generated", "lenet", 3),
         ("mnist", "usps", "lenet", 1),
         ("usps", "mnist", "lenet", 1),
         ("svhn", "mnist", "svhn_net", 3),
@@ -48,6 +50,17 @@ def test_a_pair_has_every_row_and_one_network(source, target, model, channels, p
         for key in ("size", "fit", "center", "augment", "batch_size", "val_share"):
             assert run["data"][key] == runs[0]["data"][key]
         assert run["data"]["channels"] == channels
+
+
+def test_generated_pictures_take_the_place_of_the_published_ones_and_keep_runs_of_their_own():
+    for module, experiment in ((digits, "{}"), (mnist_family, "study_{}")):
+        published, generated = (
+            module.get_config(f"source=mnist,target={target}").to_dict()
+            for target in ("mnist_m", "mnist_m/generated")
+        )
+        assert published["experiment"] == experiment.format("mnist_to_mnist_m")
+        assert generated.pop("experiment") == f"{published.pop('experiment')}_generated"
+        assert generated == published | {"target": "tfds:mnist_m/generated"}
 
 
 def test_the_papers_protocol_is_its_own():
@@ -101,11 +114,16 @@ def test_folders_are_named_by_the_argument():
         image_folder.get_config("source=a")
 
 
-def test_class_maps_are_values_of_a_config():
+@pytest.mark.parametrize(
+    ("shared", "num_renamed", "num_classes"),
+    [(class_map.CIFAR_AND_STL, 1, 9), (class_map.CIFAR_AND_CORRUPTED, 10, 0)],
+)
+def test_class_maps_are_values_of_a_config(shared, num_renamed, num_classes):
     config = base.get_config()
-    config.data.update(class_map.CIFAR_AND_STL)
+    config.data.update(shared)
     check.check_values(folder.resolve(config))
-    assert len(config.data.classes) == 9
+    assert len(config.data.rename_classes) == num_renamed
+    assert len(config.data.classes) == num_classes
 
 
 @pytest.mark.parametrize(

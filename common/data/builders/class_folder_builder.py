@@ -88,6 +88,7 @@ class ClassFolderBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         folder = class_folders.find_folder(
             manual_dir,
             class_folders.folder_pattern(names, self.INNER, self.DEPTH),
+            self.CLASSES,
             f"{self.TITLE}'s domain {self.domain}",
             self.MANUAL_DOWNLOAD_INSTRUCTIONS or "",
         )

@@ -75,12 +75,18 @@ def folder_pattern(names: Sequence[str], inner: Sequence[str] = ("",), depth: in
     )
 
 
-def find_folder(manual_dir: Path, pattern: str, meaning: str, instructions: str) -> Path:
+def find_folder(
+    manual_dir: Path, pattern: str, classes: Collection[str], meaning: str, instructions: str
+) -> Path:
     """Finds the one folder that a pattern stands for.
+
+    Domains of several sets have the same name, such as `amazon`. So the folder counts whose class
+    folders differ least from the set's, and of several the first in the order of the globs.
 
     Args:
         manual_dir: The manual folder.
-        pattern: Globs with `|` between them; the first that matches a folder counts.
+        pattern: Globs with `|` between them.
+        classes: Names of the folders in it.
         meaning: What the folder is.
         instructions: How a person gets it.
 
@@ -90,15 +96,22 @@ def find_folder(manual_dir: Path, pattern: str, meaning: str, instructions: str)
     Raises:
         ValueError: There is none, there are two, or a link leads out of the manual folder.
     """
-    found: list[Path] = []
-    for glob in pattern.split("|"):
-        found = [path for path in sorted(manual_dir.glob(glob)) if path.is_dir()]
-        found = [path for path in found if not is_leftover(path.relative_to(manual_dir).parts)]
-        if found:
-            break
-    if not found:
+    matches = [
+        (glob, path)
+        for glob in pattern.split("|")
+        for path in sorted(manual_dir.glob(glob))
+        if path.is_dir() and not is_leftover(path.relative_to(manual_dir).parts)
+    ]
+    if not matches:
         check_manual(manual_dir, {pattern: meaning}, instructions)
         raise ValueError(f"what the manual folder {manual_dir} holds as {meaning} is no folder")
+    differences = [_difference(path, classes) for _, path in matches]
+    nearest = [
+        match
+        for match, difference in zip(matches, differences, strict=True)
+        if difference == min(differences)
+    ]
+    found = [path for glob, path in nearest if glob == nearest[0][0]]
     if len(found) > 1:
         raise ValueError(
             f"the manual folder {manual_dir} holds {meaning} more than once, as "
@@ -281,6 +294,15 @@ def _read(path: Path) -> bytes:
     except ValueError as error:
         raise ValueError(f"the picture {path} cannot be read: {error}; get it again") from error
     return content
+
+
+def _difference(folder: Path, classes: Collection[str]) -> tuple[bool, int]:
+    """Says how far the folders in a folder are from the classes; less is nearer.
+
+    A folder without any class, such as the one above `images`, is farther than all others.
+    """
+    names = {path.name for path in _visible(folder) if path.is_dir()}
+    return names.isdisjoint(classes), len(names.symmetric_difference(classes))
 
 
 def _visible(folder: Path) -> list[Path]:

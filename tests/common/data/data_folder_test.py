@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from common.data.catalogue import OWN_BUILDERS
 from common.data.data_folder import CHECKSUMS, find_prepared, list_prepared
 
 SPLITS = [
@@ -147,13 +148,21 @@ def test_what_is_not_there_is_said_with_the_command_that_prepares_it(tmp_path):
         find_prepared("usps", str(tmp_path))
     assert str(caught.value) == (
         f"usps is not prepared in {tmp_path}; prepare it by: "
-        f"python launch.py prepare --dataset=usps --data_dir={tmp_path}"
+        f"python launch.py prepare --dataset=usps --manual_dir=FOLDER --data_dir={tmp_path}"
     )
     with pytest.raises(ValueError, match="no data set 'ussps'; did you mean 'usps'"):
         find_prepared("ussps", str(tmp_path))
     (tmp_path / "usps").mkdir()
     with pytest.raises(ValueError, match="usps is not prepared in"):
         find_prepared("usps", str(tmp_path))
+
+
+@pytest.mark.parametrize("name", [*OWN_BUILDERS, "amazon_reviews/books", "imagenet2012", "cifar10"])
+def test_the_command_names_a_manual_folder_where_one_is_needed(tmp_path, name):
+    with pytest.raises(ValueError, match="is not prepared in") as caught:
+        find_prepared(f"tfds:{name}", str(tmp_path))
+    is_needed = name not in ("synthetic_digits", "cifar10")
+    assert (" --manual_dir=FOLDER " in str(caught.value)) == is_needed
 
 
 @pytest.mark.parametrize("folder", ["incomplete.preparing", "incomplete.ABC123_1.0.0"])

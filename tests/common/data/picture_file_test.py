@@ -26,7 +26,7 @@ from tests.common.data.picture_folder import (
 )
 
 
-def test_all_bad_files_are_named_in_one_summary(tmp_path):
+def test_all_bad_files_are_named_in_one_summary(tmp_path, caplog):
     fill(tmp_path, [f"cat/{number}.png" for number in range(3)])
     bad = {"cat/cut.png": PNG[:50], "cat/empty.jpg": b"", "dog/text.png": b"text"}
     fill(tmp_path, bad | {"dog/a.png": PNG})
@@ -40,9 +40,17 @@ def test_all_bad_files_are_named_in_one_summary(tmp_path):
         "'dog/pipe' (it is no ordinary file), 'dog/text.png' (it is no picture",
         "config.data.skip_bad=true",
     )
+    assert not caplog.records
     fill(tmp_path, {f"ape/{number}.png": b"bad" for number in range(4)})
-    sentence = refuse(tmp_path, "9 of 13 files", " and 4 more; mend or remove them")
+    sentence = refuse(tmp_path, "9 of 13 files", " and 4 more (the log names all); mend or remove")
     assert sentence.count(".png'") + sentence.count(".jpg'") == 5
+    (record,) = caplog.records
+    told, *names = record.getMessage().splitlines()
+    assert told == f"9 of 13 files of {str(tmp_path)!r} are no readable pictures:"
+    assert [name.split("'")[1] for name in names] == [
+        *(f"ape/{number}.png" for number in range(4)),
+        *("cat/cut.png", "cat/empty.jpg", "dog/gone.png", "dog/pipe", "dog/text.png"),
+    ]
 
 
 def test_bad_files_are_left_out_when_that_is_asked_for(tmp_path, caplog):
@@ -56,6 +64,16 @@ def test_bad_files_are_left_out_when_that_is_asked_for(tmp_path, caplog):
     assert record.levelno == logging.WARNING
     assert "2 of 6 files" in record.getMessage() and "they are left out" in record.getMessage()
     assert "'train/cat/1b.png' (it is no" in record.getMessage()
+
+
+def test_every_file_that_is_left_out_is_logged(tmp_path, caplog):
+    bad = [f"cat/{number:02}.png" for number in range(20)]
+    fill(tmp_path, {"cat/a.png": PNG, **dict.fromkeys(bad, b"bad")})
+    read(tmp_path, skip_bad=True)
+    (record,) = caplog.records
+    told, *names = record.getMessage().splitlines()
+    assert told.startswith("20 of 21 files of ") and told.endswith("; they are left out:")
+    assert [name.split("'")[1] for name in names] == bad
 
 
 def test_nothing_is_logged_where_all_is_well(tmp_path, caplog):

@@ -15,7 +15,7 @@ from common.data.example import Examples
 from common.data.split import complete_splits
 from common.data.task import load_task
 from common.experiment import folder
-from configs import base
+from configs import base, class_map
 from tests.common.data import tiny_dataset_builder as tiny
 
 LETTERS = ("a", "b", "c")
@@ -166,6 +166,17 @@ def test_renamed_classes_come_together(files):
     assert loaded["source"].examples.classes == ("car", "ship")
     labels = loaded["source"].examples.labels
     np.testing.assert_array_equal(labels, np.where(np.arange(40) % 3 == 2, 1, 0))
+
+
+def test_numbered_classes_of_corrupted_pictures_get_the_names_of_the_clean_ones(files):
+    text = "airplane automobile bird cat deer dog frog horse ship truck"
+    files["left"] = examples_of(text.split(), np.arange(40) % 10)
+    files["right"] = examples_of(map(str, range(10)), np.arange(60) % 10)
+    changes = {f"data.{key}": value for key, value in class_map.CIFAR_AND_CORRUPTED.items()}
+    loaded = load_task(make_config(**changes))
+    for role, count in (("source", 40), ("target", 60)):
+        assert loaded[role].examples.classes == tuple(text.split())
+        np.testing.assert_array_equal(loaded[role].examples.labels, np.arange(count) % 10)
 
 
 def test_an_embedded_domain_keeps_only_wanted_classes_and_its_counts(files):

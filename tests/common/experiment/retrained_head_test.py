@@ -1,17 +1,19 @@
 """Tests of the support vector machine in the place of the last layer."""
 
 import json
+import warnings
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sklearn import model_selection
 
 from common.data.task import load_task
 from common.experiment import folder, result
 from common.experiment.outcome import StopRequest
-from common.experiment.retrained_head import head_inputs, retrain_head
+from common.experiment.retrained_head import PENALTIES, head_inputs, retrain_head
 from common.experiment.run import train_population
 from common.models.mlp import TaskHead
 from common.models.mode import EVALUATION
@@ -66,6 +68,37 @@ def test_a_target_without_labels_has_no_metrics():
     inputs, labels = make_parts(0.0)
     scored = retrain_head(inputs, {**labels, "test": np.full(60, -1)}, 2, 0)
     assert set(scored) == {"source_val_accuracy", "penalty"}
+
+
+@pytest.mark.parametrize(
+    ("counts", "folds"), [((40, 20), 3), ((40, 2), 2), ((40, 1), None), ((1, 1), None)]
+)
+def test_the_smallest_class_says_how_the_penalty_is_chosen(counts, folds, monkeypatch):
+    seen = []
+
+    class Search(model_selection.GridSearchCV):
+        def __init__(self, estimator, param_grid, *, cv=None):
+            super().__init__(estimator, param_grid, cv=cv)
+            seen.append(cv)
+
+    monkeypatch.setattr(model_selection, "GridSearchCV", Search)
+    inputs, labels = make_parts(0.0)
+    labels["train"] = np.repeat([0, 1], counts)
+    inputs["train"] = np.random.default_rng(1).normal(size=(sum(counts), 2)).astype(np.float32)
+    with warnings.catch_warnings():
+        # scikit-learn warns of folds without some class.
+        warnings.simplefilter("error")
+        scored = retrain_head(inputs, labels, 2, 0)
+    assert seen == [folds] * (folds is not None)
+    assert scored["penalty"] in (PENALTIES if folds else PENALTIES[:1])
+
+
+def test_a_run_under_a_budget_of_one_label_a_class_has_it(tmp_path):
+    changes = {"data.target_labels_per_class": 1, "evaluation.retrained_head": True}
+    config = tiny(tmp_path, "train_on_target", **changes, num_steps=20)
+    train_population([config], make_method, StopRequest())
+    result = json.loads((folder.run_folder(config) / "result.json").read_text())
+    assert result["selections"]["retrained_head"]["penalty"] == PENALTIES[0]
 
 
 def test_a_run_has_it_as_a_selection_of_its_own(tmp_path):

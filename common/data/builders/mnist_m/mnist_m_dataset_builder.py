@@ -58,9 +58,15 @@ put into the manual folder: MNIST's four .gz files; the 200 training pictures of
 https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/resources.html, as
 BSR_bsds500.tgz (or unpacked in the folder BSR), as a tar of them named bsds500_train.tar, or as a
 folder bsds500 of them; and, for the config published, {INDEX}, which says what crop each published
-picture was made of (the config generated does without it); each may lie in a folder mnist, bsds500
-or mnist_m there
+picture was made of (--dataset=mnist_m/generated does without it, on crops drawn from a fixed seed);
+each may lie in a folder mnist, bsds500 or mnist_m there
 """
+
+# What is missing without the index, and what there is instead.
+INDEX_MEANING = (
+    "the crops of the published pictures; --dataset=mnist_m/generated does without them, and "
+    "configs/digits.py then takes target=mnist_m/generated"
+)
 
 # Pictures made at a time.
 _BLOCK = 1024
@@ -183,7 +189,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         published = self.builder_config_name == "published"
         needed = {**mnist.NEEDED, PHOTOGRAPHS: "the training pictures of BSDS500"}
         if published:
-            needed[INDEX_PATTERN] = "the crops of the published pictures"
+            needed[INDEX_PATTERN] = INDEX_MEANING
         check_manual(folder, needed, INSTRUCTIONS)
         photographs = read_photographs(folder)
         digits = {split: mnist.read_digits(folder, split) for split in SEEDS}

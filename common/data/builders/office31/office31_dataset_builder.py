@@ -16,7 +16,8 @@ get domain_adaptation_images.tar.gz, the pictures of the Office data set, from
 https://faculty.cc.gatech.edu/~judy/domainadapt/ and unpack it into the manual folder, which then
 holds amazon/images/back_pack/frame_0001.jpg and so on, likewise dslr and webcam, directly or in one
 folder such as domain_adaptation_images; copies without the folders called images
-(amazon/back_pack/frame_0001.jpg) do as well
+(amazon/back_pack/frame_0001.jpg) do as well; beside Office-Caltech10, whose domains have the same
+names, each set lies in a folder of its own
 """
 
 

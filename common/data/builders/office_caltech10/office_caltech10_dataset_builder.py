@@ -20,7 +20,8 @@ from the ten classes of Office-31 and of Caltech-256 (https://data.caltech.edu/r
 whose folders are then named as in Office-31: 003.backpack becomes back_pack, 224.touring-bike bike,
 027.calculator calculator, 101.head-phones headphones, 045.computer-keyboard keyboard,
 127.laptop-101 laptop_computer, 046.computer-monitor monitor, 047.computer-mouse mouse,
-041.coffee-mug mug and 238.video-projector projector
+041.coffee-mug mug and 238.video-projector projector; beside Office-31, whose domains have the same
+names, each set lies in a folder of its own
 """
 
 

@@ -190,7 +190,7 @@ def test_what_operating_systems_leave_behind_is_passed_over(tmp_path):
         (tmp_path / junk).write_text("junk")
     (tmp_path / "set/amazon/.hidden").mkdir()
     (tmp_path / "set/amazon/list.txt").write_text("a/1.jpg 0")
-    folder = class_folders.find_folder(tmp_path, "amazon|*/amazon", "the domain", "get it")
+    folder = class_folders.find_folder(tmp_path, "amazon|*/amazon", ["a"], "the domain", "get it")
     assert folder == tmp_path / "set" / "amazon"
     pictures = class_folders.list_pictures(folder, ["a"], tmp_path)
     assert [picture.name for picture in pictures] == ["a/1.jpg"]
@@ -199,7 +199,7 @@ def test_what_operating_systems_leave_behind_is_passed_over(tmp_path):
 def test_a_leftover_alone_is_not_the_domain(tmp_path):
     (tmp_path / "__MACOSX" / "amazon").mkdir(parents=True)
     with pytest.raises(ValueError, match=r"lacks amazon or \*/amazon \(the domain\); .*; get it$"):
-        class_folders.find_folder(tmp_path, "amazon|*/amazon", "the domain", "get it")
+        class_folders.find_folder(tmp_path, "amazon|*/amazon", ["a"], "the domain", "get it")
 
 
 @pytest.mark.parametrize("name, domain, folder", ONE_LAYOUT)
@@ -225,13 +225,47 @@ def test_a_domain_that_lies_there_twice_is_refused(tmp_path):
     for above in ("new", "old"):
         (tmp_path / above / "amazon").mkdir(parents=True)
     with pytest.raises(ValueError, match="more than once, as new/amazon, old/amazon; leave one"):
-        class_folders.find_folder(tmp_path, "amazon|*/amazon", "the domain", "get it")
+        class_folders.find_folder(tmp_path, "amazon|*/amazon", ["a"], "the domain", "get it")
+
+
+# Where the set lies, and where the other.
+BESIDE = [
+    ("domain_adaptation_images/amazon/images", "office_caltech_10/amazon"),
+    ("office31/amazon", "office_caltech10/amazon"),
+    ("z_office31/amazon", "amazon"),
+    ("amazon/images", "office_caltech_10/amazon"),
+]
+
+
+@pytest.mark.parametrize("office31, caltech", BESIDE)
+def test_sets_with_domains_of_the_same_name_lie_beside_each_other(office31, caltech, tmp_path):
+    manual = tmp_path / "manual"
+    for name, folder in (("office31", office31), ("office_caltech10", caltech)):
+        write_classes(manual / folder, load(name).CLASSES)
+    for name, folder in (("office31", office31), ("office_caltech10", caltech)):
+        builder = prepare(name, "amazon", manual, tmp_path / "data")
+        assert {picture for _, _, picture in read(builder)} == {
+            path.read_bytes() for path in (manual / folder).glob("*/*.jpg")
+        }
+
+
+@pytest.mark.parametrize("office31, caltech", BESIDE)
+@pytest.mark.parametrize("name", ["office31", "office_caltech10"])
+def test_a_set_that_lacks_a_class_is_refused_and_not_taken_from_another(
+    name, office31, caltech, tmp_path
+):
+    folders = {"office31": tmp_path / office31, "office_caltech10": tmp_path / caltech}
+    for own, folder in folders.items():
+        write_classes(folder, load(own).CLASSES[own == name :])
+    with pytest.raises(ValueError) as raised:
+        prepare(name, "amazon", tmp_path, tmp_path / "data")
+    assert str(raised.value) == f"{folders[name]} lacks the class folders: back_pack"
 
 
 def test_a_file_in_place_of_a_folder_is_refused(tmp_path):
     (tmp_path / "amazon").touch()
     with pytest.raises(ValueError, match="no folder"):
-        class_folders.find_folder(tmp_path, "amazon|*/amazon", "the domain", "get it")
+        class_folders.find_folder(tmp_path, "amazon|*/amazon", ["a"], "the domain", "get it")
 
 
 def test_links_are_followed_within_the_manual_folder_alone(tmp_path):
@@ -243,7 +277,7 @@ def test_links_are_followed_within_the_manual_folder_alone(tmp_path):
     for root in (manual, tmp_path / "alias"):
         pictures = class_folders.list_pictures(root / "d", ["a", "b"], root)
         assert [picture.name for picture in pictures] == ["a/1.jpg", "a/2.jpg", "b/1.jpg"]
-        assert class_folders.find_folder(root, "d", "the domain", "") == root / "d"
+        assert class_folders.find_folder(root, "d", ["a", "b"], "the domain", "") == root / "d"
     (manual / "d" / "c").symlink_to(outside / "c")
     (manual / "d" / "b" / "2.jpg").symlink_to(outside / "c" / "1.jpg")
     (manual / "d" / "b" / "3.jpg").symlink_to(manual / "nowhere")
@@ -256,7 +290,7 @@ def test_links_are_followed_within_the_manual_folder_alone(tmp_path):
     )
     (manual / "e").symlink_to(outside)
     with pytest.raises(ValueError, match="e is a link out of the manual folder"):
-        class_folders.find_folder(manual, "e", "the domain", "")
+        class_folders.find_folder(manual, "e", ["a"], "the domain", "")
 
 
 def test_a_pipe_is_not_opened(tmp_path):

@@ -214,7 +214,8 @@ def test_generated_pictures_need_no_index_and_use_every_digit(manual, prepare):
 
 def test_without_the_index_the_other_config_is_named(manual, prepare):
     (manual / "mnist_m" / mnist_m.INDEX).unlink()
-    with pytest.raises(ValueError, match="lacks mnistm_index.npz .*the config generated does"):
+    instead = r"--dataset=mnist_m/generated .* target=mnist_m/generated\); it holds"
+    with pytest.raises(ValueError, match=f"lacks mnistm_index.npz .*; {instead}"):
         prepare(mnist_m.Builder, manual)
 
 
