@@ -60,22 +60,24 @@ METHODS: dict[str, Callable[[Mapping[str, Any], int], Method]] = {
 }
 
 
-# Terms that read each domain apart and take no class for as frequent as another, so that a target
-# may lack classes of the source.
+# Terms and whole methods that read each domain apart, or the target alone, and take no class for as
+# frequent as another, so that a target may lack classes of the source.
 OF_EACH_DOMAIN = frozenset(
     {
+        "adapt_batch_norm",
         "entropy",
         "fixmatch",
         "mean_teacher",
         "minimum_class_confusion",
+        "tent",
         "virtual_adversarial",
     }
 )
 
 
-# Terms that want every class equally often among the target's predictions. Every other one compares
+# Those that want every class equally often among the target's predictions. Every other one compares
 # whole domains, and has to weigh the source itself where the target lacks classes.
-OF_EQUAL_CLASSES = frozenset({"information_maximization", "nuclear_norm"})
+OF_EQUAL_CLASSES = frozenset({"information_maximization", "nuclear_norm", "shot"})
 
 
 # Terms and whole methods that read features or inputs alone, whatever the labels are. Every other

@@ -144,34 +144,38 @@ REFUSED = {
     "pada+coral": "coral",
     "cdan+pada": "conditional_adversarial",
     "pada+information_maximization": "information_maximization",
+    "adamatch": "adamatch",
+    "mcd": "mcd",
+    "shot": "shot",
 }
 
 
 @pytest.mark.parametrize("row", REFUSED)
 def test_on_a_partial_target_a_term_that_is_not_weighted_itself_needs_leave(row):
     term = REFUSED[row]
-    wants_all = "information" in term or "nuclear" in term
+    wants_all = term in ("information_maximization", "nuclear_norm", "shot")
     said = "wants predictions of all classes" if wants_all else "which does not weigh the source"
     with pytest.raises(ValueError, match=rf"2 classes, and {term},? {said}") as caught:
         make_adaptation(tiny.make_config(row, PARTIAL), tiny.NUM_CLASSES)
     assert "config.runtime.allow_unweighted" in str(caught.value)
     allowed = {**PARTIAL, "runtime.allow_unweighted": True}
-    assert make_adaptation(tiny.make_config(row, allowed), tiny.NUM_CLASSES).phases
+    assert make_adaptation(tiny.make_row_config(row, allowed), tiny.NUM_CLASSES).phases
 
 
 FREE = ("mcc", "entropy", "fixmatch", "mean_teacher", "virtual_adversarial", "mcc+entropy")
+SOURCE_FREE = ("tent", "adapt_batch_norm")
 WEIGHTED = ("pada", "importance_weighting", "pada+mcc", "importance_weighting+entropy")
 
 
-@pytest.mark.parametrize("row", [*PLAIN, *FREE, *WEIGHTED])
+@pytest.mark.parametrize("row", [*PLAIN, *FREE, *SOURCE_FREE, *WEIGHTED])
 def test_on_a_partial_target_rows_that_match_no_domains_or_weigh_the_source_are_free(row):
-    config = tiny.make_config(row, PARTIAL)
-    maker = make_plain if row in PLAIN else make_adaptation
-    assert maker(config, tiny.NUM_CLASSES).phases
+    config = tiny.make_row_config(row, PARTIAL)
+    made = tiny.MAKERS[config["package"]](config, tiny.NUM_CLASSES)
+    assert made.phases or made.refresh
 
 
-def test_every_term_is_free_weighted_or_refused_on_a_partial_target():
-    assert {*REFUSED, *FREE, *WEIGHTED} >= set(TERMS)
+def test_every_row_of_adaptation_is_free_weighted_or_refused_on_a_partial_target():
+    assert {*REFUSED, *FREE, *SOURCE_FREE, *WEIGHTED} >= {*TERMS, *METHODS}
 
 
 def test_weights_of_a_term_are_enough_for_itself(monkeypatch):
