@@ -275,7 +275,9 @@ PAPERS = {
         "target labels",
     ),
 }
-# Legal settings of `PAPERS`.
+# The same of rows that are made by joining, by how their names are written.
+JOINED = {f"<terms>+{LABELLED}": ("", "semi-supervised")}
+# Legal settings of `PAPERS` and `JOINED`.
 SETTINGS = (
     *("no target", "unsupervised", "target labels"),
     *("semi-supervised", "source-free", "partial", "several sources"),

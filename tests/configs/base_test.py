@@ -37,7 +37,9 @@ def test_rows_that_need_a_strong_view_are_known_and_have_one_in_the_benchmarks(m
 
 def test_every_row_has_a_paper_that_fits_a_line_and_a_setting():
     assert set(catalogue.PAPERS) == set(ROWS)
-    width = max(map(len, ROWS)) + max(map(len, catalogue.SETTINGS)) + 6
+    settings = [setting for _, setting in (catalogue.PAPERS | catalogue.JOINED).values()]
+    assert set(settings) == set(catalogue.SETTINGS)
+    width = max(map(len, (*ROWS, *catalogue.JOINED))) + max(map(len, catalogue.SETTINGS)) + 6
     for row, (paper, setting) in catalogue.PAPERS.items():
         assert setting in catalogue.SETTINGS, row
         assert bool(paper) == (row not in (*catalogue.PLAIN, "fine_tune", "dann_then_fine_tune")), (
