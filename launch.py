@@ -111,11 +111,11 @@ def list_names(arguments: list[str]) -> None:
     from common.evaluation.scores.score import SCORES
     from common.experiment import outcome
     from common.models.network import FEATURE_EXTRACTORS as MODELS
-    from configs.catalogue import PAPERS, ROWS
+    from configs.catalogue import JOINED, PAPERS, ROWS
 
-    names = {"methods": ROWS, "datasets": DOMAINS, "models": MODELS, "scores": SCORES}
+    names = {"methods": (*ROWS, *JOINED), "datasets": DOMAINS, "models": MODELS, "scores": SCORES}
     with outcome.refusing():
-        print(*data_command.list_names(names, arguments, PAPERS), sep="\n")
+        print(*data_command.list_names(names, arguments, PAPERS | JOINED), sep="\n")
 
 
 def rank(arguments: list[str]) -> None:

@@ -185,7 +185,7 @@ def get_config() -> Any:
     config.runtime.compilation_cache = ""
     config.runtime.tensorboard = True
     config.runtime.progress = True
-    # True: rows without class weights may be trained on a target with data.target_classes
+    # True: terms that do not weigh the source may be trained on a target with data.target_classes
     config.runtime.allow_unweighted = False
     # True: go on from a checkpoint of other package versions; bits may differ, result.json says so
     config.runtime.allow_other_versions = False

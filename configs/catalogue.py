@@ -119,6 +119,16 @@ TERMS = {
     ),
 }
 
+# Of each term with a discriminator of domains, the name of its group of parameters at
+# config.optimizer.groups, and the pattern of their paths. They are set alike, so that a row differs
+# from DANN in its loss alone.
+DISCRIMINATORS = {
+    "domain_adversarial": ("discriminator", "domain_discriminator/.*"),
+    "partial_adversarial": ("discriminator", "domain_discriminator/.*"),
+    "conditional_adversarial": ("conditional_discriminator", "conditional_discriminator/.*"),
+    "multi_source_adversarial": ("multi_source_discriminator", "multi_source_discriminator/.*"),
+}
+
 # Whole methods, with phases or a state of their own: the domains of their batches, and the options
 # that stand at config.adaptation.
 METHODS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
@@ -275,7 +285,9 @@ PAPERS = {
         "target labels",
     ),
 }
-# Legal settings of `PAPERS`.
+# The same of rows that are made by joining, by how their names are written.
+JOINED = {f"<terms>+{LABELLED}": ("", "semi-supervised")}
+# Legal settings of `PAPERS` and `JOINED`.
 SETTINGS = (
     *("no target", "unsupervised", "target labels"),
     *("semi-supervised", "source-free", "partial", "several sources"),
@@ -358,6 +370,30 @@ def set_method(config: Any, method: str) -> Any:
             raise ValueError(f"method is {method!r}; it must name one row of the term {term!r}")
         config.alignment[term] = ConfigDict(options)
     return config
+
+
+def list_discriminators(config: Any) -> list[str]:
+    """Lists the terms of a config that have a discriminator of domains.
+
+    Args:
+        config: A config whose row is set.
+
+    Returns:
+        Those of its terms that are in `DISCRIMINATORS`.
+    """
+    return [term for term in DISCRIMINATORS if term in config.alignment]
+
+
+def set_discriminator_rate(config: Any, factor: float) -> None:
+    """Gives every discriminator of a config a learning rate of its own.
+
+    Args:
+        config: A config whose row is set; changed in place.
+        factor: Its rate over that of the network.
+    """
+    for term in list_discriminators(config):
+        name, pattern = DISCRIMINATORS[term]
+        config.optimizer.groups[name] = {"pattern": pattern, "learning_rate_factor": factor}
 
 
 def needs_strong_views(method: str) -> bool:

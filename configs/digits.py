@@ -61,16 +61,6 @@ EMBEDDED_STRONG_AUGMENT = {
 }
 # Of 28x28 and 32x32 pixels: FixMatch's.
 PAIR_STRONG_AUGMENT = {"rand_augment": {"number": 2}, "cutout": {"side": (0.0, 0.5)}}
-# The terms with a discriminator, and what it is called: these are set alike.
-ADVERSARIAL = {
-    "domain_adversarial": "discriminator",
-    "partial_adversarial": "discriminator",
-    "conditional_adversarial": "conditional_discriminator",
-}
-PATTERNS = {
-    "discriminator": r"domain_discriminator/.*",
-    "conditional_discriminator": r"conditional_discriminator/.*",
-}
 # The paper's larger network is for pictures of house numbers.
 HOUSE_NUMBERS = ("svhn", "synthetic_numbers")
 
@@ -104,11 +94,11 @@ def get_config(argument: str = ""):
     catalogue.set_method(config, arguments["method"])
     if catalogue.needs_strong_views(config.method):
         config.data.strong_augment = EMBEDDED_STRONG_AUGMENT
-    for term, name in _adversaries(config).items():
-        # The discriminator has to keep up with the reversed gradient.
+    for term in catalogue.list_discriminators(config):
         config.alignment[term].strength = 1.0
         config.alignment[term].hidden = (256, 256)
-        config.optimizer.groups[name] = {"pattern": PATTERNS[name], "learning_rate_factor": 3.0}
+    # The discriminator has to keep up with the reversed gradient.
+    catalogue.set_discriminator_rate(config, 3.0)
     _set_for_pictures(config, size=8, channels=1)
     return config
 
@@ -170,7 +160,7 @@ def _pair(method: str, source: str, target: str, protocol: str):
         # The paper anneals nothing from house numbers to MNIST.
         anneals = (source, target) != ("svhn", "mnist")
         config.optimizer.schedule = "inverse_power" if anneals else "constant"
-        for term in _adversaries(config):
+        for term in catalogue.list_discriminators(config):
             config.alignment[term].hidden = (1024, 1024) if of_house_numbers else (100,)
         return config
     config.model.normalization = "separate"
@@ -178,7 +168,7 @@ def _pair(method: str, source: str, target: str, protocol: str):
     config.optimizer.learning_rate = 1e-3
     config.optimizer.schedule = "inverse_power"
     config.optimizer.ema_decay = 0.998
-    for term in _adversaries(config):
+    for term in catalogue.list_discriminators(config):
         config.alignment[term].hidden = (256, 256)
     return config
 

@@ -46,11 +46,7 @@ def get_config(argument: str = ""):
     config.optimizer.ema_decay = 0.99
 
     catalogue.set_method(config, arguments["method"])
-    if {"domain_adversarial", "partial_adversarial"} & set(config.alignment):
-        config.optimizer.groups.discriminator = {
-            "pattern": r"domain_discriminator/.*",
-            "learning_rate_factor": 3.0,
-        }
+    catalogue.set_discriminator_rate(config, 3.0)
     return config
 
 

@@ -49,11 +49,7 @@ def get_config(argument: str = ""):
     config.optimizer.clip_norm = 1.0
 
     catalogue.set_method(config, arguments["method"])
-    if {"domain_adversarial", "partial_adversarial"} & set(config.alignment):
-        config.optimizer.groups.discriminator = {
-            "pattern": r"domain_discriminator/.*",
-            "learning_rate_factor": 3.0,
-        }
+    catalogue.set_discriminator_rate(config, 3.0)
     return config
 
 

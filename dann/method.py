@@ -60,18 +60,24 @@ METHODS: dict[str, Callable[[Mapping[str, Any], int], Method]] = {
 }
 
 
-# Terms that compare no domain with another; every other one takes the classes' shares for equal.
+# Terms and whole methods that read each domain apart, or the target alone, and take no class for as
+# frequent as another, so that a target may lack classes of the source.
 OF_EACH_DOMAIN = frozenset(
     {
+        "adapt_batch_norm",
         "entropy",
         "fixmatch",
-        "information_maximization",
         "mean_teacher",
         "minimum_class_confusion",
-        "nuclear_norm",
+        "tent",
         "virtual_adversarial",
     }
 )
+
+
+# Those that want every class equally often among the target's predictions. Every other one compares
+# whole domains, and has to weigh the source itself where the target lacks classes.
+OF_EQUAL_CLASSES = frozenset({"information_maximization", "nuclear_norm", "shot"})
 
 
 # Terms and whole methods that read features or inputs alone, whatever the labels are. Every other
@@ -112,23 +118,30 @@ def check_kind(config: Mapping[str, Any]) -> None:
         )
 
 
-def check_unweighted(config: Mapping[str, Any]) -> None:
-    """Refuses a row without class weights on a target that lacks classes of the source.
+def check_unweighted(config: Mapping[str, Any], name: str, *, is_weighted: bool = False) -> None:
+    """Refuses a term or a method that is wrong about a target which lacks classes of the source.
 
     Args:
         config: The resolved config.
+        name: The term, or the whole method.
+        is_weighted: Whether it weighs the source's examples itself.
 
     Raises:
-        ValueError: `config.data.target_classes` is set and nobody allowed it.
+        ValueError: `config.data.target_classes` is set, it compares whole domains or wants equally
+            frequent classes, and nobody allowed it.
     """
-    kept = config["data"]["target_classes"]
-    if kept and not config["runtime"]["allow_unweighted"]:
-        raise ValueError(
-            f"config.data.target_classes leaves the target {len(kept)} classes, and config.method "
-            f"{config['method']!r}, which has no class weights, would match it with all of the "
-            "source: use a row with class weights, such as pada, or set "
-            "config.runtime.allow_unweighted to True to measure the harm"
-        )
+    kept, is_allowed = config["data"]["target_classes"], config["runtime"]["allow_unweighted"]
+    if not kept or is_allowed or is_weighted or name in OF_EACH_DOMAIN:
+        return
+    harm = f"{name}, which does not weigh the source, would match it with all of the source"
+    remedy = "take a row whose terms weigh it themselves, such as pada"
+    if name in OF_EQUAL_CLASSES:
+        harm = f"{name} wants predictions of all classes of the source, equally often"
+        remedy = "take a row that does not, such as mcc"
+    raise ValueError(
+        f"config.data.target_classes leaves the target {len(kept)} classes, and {harm}: {remedy}, "
+        "or set config.runtime.allow_unweighted to True to measure the harm"
+    )
 
 
 def check_plain_labels(config: Mapping[str, Any]) -> None:
@@ -161,12 +174,12 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
 
     Raises:
         ValueError: An unknown term, model or policy, a term that learns from averaged weights in a
-            run that keeps none, a partial target without class weights, a term that is told another
-            number of sources, or one that needs classes where the task has none.
+            run that keeps none, one that compares a partial target with all of the source, one that
+            is told another number of sources, or one that needs classes where the task has none.
     """
     check_kind(config)
     if config["method"] in METHODS:
-        check_unweighted(config)
+        check_unweighted(config, config["method"])
         check_plain_labels(config)
         return METHODS[config["method"]](config, num_classes)
     check_keys("config.alignment", config["alignment"], sorted(ALIGNMENTS))
@@ -179,8 +192,7 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
                 f"config.optimizer.ema_decay is 0, but the term {name} learns from the average of "
                 "the weights; set it between 0 and 1, such as 0.99"
             )
-    if set(terms) - OF_EACH_DOMAIN and all(term.source_weight is None for term in terms.values()):
-        check_unweighted(config)
+        check_unweighted(config, name, is_weighted=term.source_weight is not None)
     return make_objective(
         *(network, tuple(config["domains"]), terms, "alignment"),
         options=config["objective"],

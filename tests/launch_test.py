@@ -159,15 +159,16 @@ def test_help_and_list():
     assert listed.returncode == 0
     lines = listed.stdout.splitlines()
     named = [line.split()[0] for line in lines if line.startswith("  ")]
-    assert named[: len(catalogue.ROWS)] == list(catalogue.ROWS)
+    methods = [*catalogue.ROWS, "<terms>+target_labelled"]
+    assert named[: len(methods)] == methods
+    assert "  <terms>+target_labelled   semi-supervised" in lines
     paper, setting = catalogue.PAPERS["dann"]
     (line,) = (line for line in lines if line.startswith("  dann "))
     assert line.split()[1:] == [*setting.split(), *paper.split()]
     alone = launch("list", "methods").stdout.splitlines()
     assert alone == lines[: len(alone)] and max(map(len, alone)) <= 100
-    assert {row.index(catalogue.PAPERS[row.split()[0]][1], 2) for row in alone[1:]} == {
-        line.index(setting)
-    }
+    facts = catalogue.PAPERS | catalogue.JOINED
+    assert {row.index(facts[row.split()[0]][1], 2) for row in alone[1:]} == {line.index(setting)}
 
 
 def test_sweep_reports_and_an_override_reaches_the_rows_that_have_its_key(tmp_path):

@@ -7,7 +7,12 @@ import re
 import pytest
 
 from common.data.augment import make_augment
-from configs import base, catalogue, digits
+from configs import base, catalogue, digits, image_folder, text
+from dann.alignment import (
+    conditional_adversarial,
+    multi_source_adversarial,
+    partial_adversarial,
+)
 from tests.tiny import MAKERS, NUM_CLASSES, make_row_config
 
 ROWS = catalogue.ROWS
@@ -37,7 +42,9 @@ def test_rows_that_need_a_strong_view_are_known_and_have_one_in_the_benchmarks(m
 
 def test_every_row_has_a_paper_that_fits_a_line_and_a_setting():
     assert set(catalogue.PAPERS) == set(ROWS)
-    width = max(map(len, ROWS)) + max(map(len, catalogue.SETTINGS)) + 6
+    settings = [setting for _, setting in (catalogue.PAPERS | catalogue.JOINED).values()]
+    assert set(settings) == set(catalogue.SETTINGS)
+    width = max(map(len, (*ROWS, *catalogue.JOINED))) + max(map(len, catalogue.SETTINGS)) + 6
     for row, (paper, setting) in catalogue.PAPERS.items():
         assert setting in catalogue.SETTINGS, row
         assert bool(paper) == (row not in (*catalogue.PLAIN, "fine_tune", "dann_then_fine_tune")), (
@@ -170,3 +177,30 @@ def test_a_term_is_not_a_row_with_other_domains(domains):
     config.domains = domains
     with pytest.raises(ValueError, match="config.method is 'dann', the name of another row"):
         catalogue.check_method(config)
+
+
+ROOTS = {
+    "dann": "domain_discriminator",
+    "pada": partial_adversarial.ROOT,
+    "cdan": conditional_adversarial.ROOT,
+    "cdane": conditional_adversarial.ROOT,
+    "multi_source_dann": multi_source_adversarial.ROOT,
+}
+
+
+@pytest.mark.parametrize("row", ROOTS)
+@pytest.mark.parametrize(
+    ("module", "argument"),
+    [(digits, ""), (image_folder, "source=a,target=b,"), (text, "source=a,target=b,")],
+)
+def test_the_discriminators_of_all_rows_learn_at_the_rate_of_danns(module, argument, row):
+    (group,) = module.get_config(f"{argument}method={row}").optimizer.groups.values()
+    assert group.learning_rate_factor == 3.0
+    assert re.fullmatch(group.pattern, f"{ROOTS[row]}/Dense_0/kernel")
+
+
+def test_no_row_with_a_discriminator_is_forgotten():
+    # MDD's adversary is a head over classes.
+    reversing = {term for term, options in TERMS.values() if "strength" in options}
+    assert reversing - {"margin_disparity"} == set(catalogue.DISCRIMINATORS)
+    assert {TERMS[row][0] for row in ROOTS} == set(catalogue.DISCRIMINATORS)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs.catalogue import PLAIN
+from configs.catalogue import PLAIN, TERMS
 from dann.method import ALIGNMENTS, METHODS
 from dann.method import make_method as make_adaptation
 from finetune.method import make_method as make_plain
@@ -126,40 +126,75 @@ def test_a_teacher_without_averaged_weights_is_refused():
 PARTIAL = {"data.target_classes": ("0", "1")}
 
 
-@pytest.mark.parametrize("row", ["dann", "cdan", "mdd", "coral", "mmd", "joint_mmd", "mcc+dann"])
-def test_on_a_partial_target_a_row_without_class_weights_needs_leave(row):
-    with pytest.raises(
-        ValueError, match=r"has no class weights, .* such as pada, or set"
-    ) as caught:
+# Of each row that is refused there, the term that is to blame.
+REFUSED = {
+    "dann": "domain_adversarial",
+    "cdan": "conditional_adversarial",
+    "cdane": "conditional_adversarial",
+    "multi_source_dann": "multi_source_adversarial",
+    "mdd": "margin_disparity",
+    "coral": "coral",
+    "mmd": "mmd",
+    "joint_mmd": "joint_mmd",
+    "optimal_transport": "optimal_transport",
+    "information_maximization": "information_maximization",
+    "nuclear_norm": "nuclear_norm",
+    "mcc+dann": "domain_adversarial",
+    "coral+importance_weighting": "coral",
+    "pada+coral": "coral",
+    "cdan+pada": "conditional_adversarial",
+    "pada+information_maximization": "information_maximization",
+    "adamatch": "adamatch",
+    "mcd": "mcd",
+    "shot": "shot",
+}
+
+
+@pytest.mark.parametrize("row", REFUSED)
+def test_on_a_partial_target_a_term_that_is_not_weighted_itself_needs_leave(row):
+    term = REFUSED[row]
+    wants_all = term in ("information_maximization", "nuclear_norm", "shot")
+    said = "wants predictions of all classes" if wants_all else "which does not weigh the source"
+    with pytest.raises(ValueError, match=rf"2 classes, and {term},? {said}") as caught:
         make_adaptation(tiny.make_config(row, PARTIAL), tiny.NUM_CLASSES)
     assert "config.runtime.allow_unweighted" in str(caught.value)
     allowed = {**PARTIAL, "runtime.allow_unweighted": True}
-    assert make_adaptation(tiny.make_config(row, allowed), tiny.NUM_CLASSES).phases
+    assert make_adaptation(tiny.make_row_config(row, allowed), tiny.NUM_CLASSES).phases
 
 
-@pytest.mark.parametrize("row", [*PLAIN, "mcc", "entropy", "information_maximization+entropy"])
-def test_on_a_partial_target_rows_that_match_no_domains_are_free(row):
-    config = tiny.make_config(row, PARTIAL)
-    maker = make_plain if row in PLAIN else make_adaptation
-    assert maker(config, tiny.NUM_CLASSES).phases
+FREE = ("mcc", "entropy", "fixmatch", "mean_teacher", "virtual_adversarial", "mcc+entropy")
+SOURCE_FREE = ("tent", "adapt_batch_norm")
+WEIGHTED = ("pada", "importance_weighting", "pada+mcc", "importance_weighting+entropy")
 
 
-def test_class_weights_of_any_term_are_enough_for_a_partial_target(monkeypatch):
-    build = ALIGNMENTS["minimum_class_confusion"]
+@pytest.mark.parametrize("row", [*PLAIN, *FREE, *SOURCE_FREE, *WEIGHTED])
+def test_on_a_partial_target_rows_that_match_no_domains_or_weigh_the_source_are_free(row):
+    config = tiny.make_row_config(row, PARTIAL)
+    made = tiny.MAKERS[config["package"]](config, tiny.NUM_CLASSES)
+    assert made.phases or made.refresh
+
+
+def test_every_row_of_adaptation_is_free_weighted_or_refused_on_a_partial_target():
+    assert {*REFUSED, *FREE, *SOURCE_FREE, *WEIGHTED} >= {*TERMS, *METHODS}
+
+
+def test_weights_of_a_term_are_enough_for_itself(monkeypatch):
+    build = ALIGNMENTS["coral"]
 
     def weighted(config):
         return build(config)._replace(source_weight=lambda state, view: jnp.ones(8))
 
-    monkeypatch.setitem(ALIGNMENTS, "minimum_class_confusion", weighted)
-    config = tiny.make_config("dann+mcc", PARTIAL)
-    assert make_adaptation(config, tiny.NUM_CLASSES).phases
+    monkeypatch.setitem(ALIGNMENTS, "coral", weighted)
+    assert make_adaptation(tiny.make_config("coral+mcc", PARTIAL), tiny.NUM_CLASSES).phases
+    with pytest.raises(ValueError, match="and mmd, which does not weigh the source"):
+        make_adaptation(tiny.make_config("coral+mmd", PARTIAL), tiny.NUM_CLASSES)
 
 
 def test_a_whole_method_on_a_partial_target_needs_leave(monkeypatch):
     built = make_plain(tiny.make_config(), tiny.NUM_CLASSES)
     monkeypatch.setitem(METHODS, "own", lambda config, num_classes: built)
     config = {**tiny.make_config("dann", PARTIAL), "method": "own"}
-    with pytest.raises(ValueError, match="'own', which has no class weights"):
+    with pytest.raises(ValueError, match="and own, which does not weigh the source"):
         make_adaptation(config, tiny.NUM_CLASSES)
     config["data"]["target_classes"] = []
     assert make_adaptation(config, tiny.NUM_CLASSES) is built

@@ -11,6 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("common", "configs", "dann", "finetune")
+FILES = ("launch.py", "pyproject.toml", "tests/conftest.py", "tests/tiny.py")
+FILES += ("tests/dann/contract_test.py",)
 BLOCK = re.compile(r"^```(python|diff)\n(.*?)^```$|^`([\w/]+\.py)`", re.DOTALL | re.MULTILINE)
 
 
@@ -38,7 +40,9 @@ def copy(tmp_path_factory):
     root = tmp_path_factory.mktemp("copy")
     for name in FOLDERS:
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "launch.py", root)
+    (root / "tests" / "dann").mkdir(parents=True)
+    for name in FILES:
+        shutil.copy(ROOT / name, root / name)
     for language, text, name in blocks():
         path = root / name
         if language == "python":
@@ -50,16 +54,20 @@ def copy(tmp_path_factory):
     return root
 
 
-def launch(root, *arguments):
+def run_python(root, *arguments):
     done = subprocess.run(
-        [sys.executable, "launch.py", *arguments],
+        [sys.executable, *arguments],
         cwd=root,
         env={**os.environ, "JAX_NUM_CPU_DEVICES": "1"},
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def launch(root, *arguments):
+    return run_python(root, "launch.py", *arguments)
 
 
 SHORT = (
@@ -89,6 +97,19 @@ def test_what_the_document_adds_is_listed(copy):
     said = launch(copy, "list")
     for name in ("mean_gap", "prototype", "turned_digits", "residual_mlp"):
         assert name in said
+
+
+def test_the_contract_tests_pick_up_what_the_document_adds(copy):
+    words = ("-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "-k", "mean_gap")
+    name = "test_a_term_composes_with_an_adversary"
+    said = run_python(copy, *words, f"tests/dann/contract_test.py::{name}")
+    assert "1 passed" in said
+
+
+def test_the_documents_term_is_for_labels_that_are_no_classes_too(copy):
+    changes = {"alignment": {"mean_gap": {}}, "task": {"kind": "regression"}, "method": "mean_gap"}
+    code = f"from dann.method import check_kind; check_kind({changes})"
+    run_python(copy, "-c", code)
 
 
 def test_every_file_of_the_document_is_named_in_its_table():
