@@ -113,11 +113,6 @@ def _set_for_pictures(config, size: int, channels: int):
         config.adaptation.pseudo_label_weight = 0.1
 
 
-def _adversaries(config):
-    """Returns the terms of a config that have a discriminator, with its name."""
-    return {term: name for term, name in ADVERSARIAL.items() if term in config.alignment}
-
-
 def _pair(method: str, source: str, target: str, protocol: str):
     """Returns one run on prepared data."""
     for key, name in (("source", source), ("target", target)):

@@ -12,7 +12,8 @@ from configs.studies import digits, digits_grid
 
 # What the chosen value is times the default.
 CHOSEN = {
-    **dict.fromkeys(("dann", "cdane", "pada", "coral", "joint_mmd", "fixmatch", "mcd"), 1 / 3),
+    **dict.fromkeys(("dann", "cdane", "pada", "coral", "joint_mmd"), 1 / 3),
+    **dict.fromkeys(("fixmatch", "mcd", "virtual_adversarial"), 1 / 3),
     **dict.fromkeys(("nuclear_norm", "mean_teacher", "optimal_transport"), 3.0),
 }
 
