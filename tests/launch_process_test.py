@@ -86,6 +86,7 @@ def test_two_processes_train_the_run_of_one(tmp_path):
         np.testing.assert_allclose(ours[name], value, 1e-5, 1e-5, err_msg=name)
 
 
+@pytest.mark.matrix
 def test_where_one_is_killed_the_others_stop_and_one_alone_goes_on(tmp_path):
     words = (*LONG, f"--workdir={tmp_path}")
     pair = start_two(words)

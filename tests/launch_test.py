@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from common.experiment import lock
+from common.experiment import folder, lock
 from configs import catalogue
+from tests.config import tiny_digits
 
 ROOT = Path(__file__).parents[1]
 DIGITS = "--config=configs/digits.py"
@@ -105,14 +106,14 @@ def ends(tmp_path_factory):
     }
 
 
-@pytest.mark.parametrize(("words", "sentence"), WRONG)
-def test_wrong_usage_ends_with_one_sentence_and_writes_nothing(words, sentence, ends):
-    workdir, code, _, said = ends[tuple(words)]
-    assert code == 2
-    assert sentence in said
-    assert "Traceback" not in said
-    assert len(said.strip().splitlines()) == 1
-    assert not workdir or not any(Path(workdir).iterdir())
+def test_wrong_usage_ends_with_one_sentence_and_writes_nothing(ends):
+    for words, sentence in WRONG:
+        workdir, code, _, said = ends[tuple(words)]
+        assert code == 2, words
+        assert sentence in said
+        assert "Traceback" not in said
+        assert len(said.strip().splitlines()) == 1
+        assert not workdir or not any(Path(workdir).iterdir()), words
 
 
 def test_config_file_that_raises_is_named_with_its_line(tmp_path):
@@ -126,13 +127,13 @@ def test_config_file_that_raises_is_named_with_its_line(tmp_path):
 
 def test_second_process_on_a_run_is_refused(tmp_path):
     words = ["train", "--config=tests/config/tiny_digits.py", f"--workdir={tmp_path}"]
-    assert launch(*words, "--config.num_steps=20").returncode == 0
-    (run,) = tmp_path.glob("tiny/*/result.json")
-    run.unlink()
-    with lock.hold([run.parent]):
-        done = launch(*words, "--config.num_steps=20")
+    config = tiny_digits.get_config()
+    config.runtime.workdir = str(tmp_path)
+    run = folder.run_folder(folder.resolve(config))
+    with lock.hold([run]):
+        done = launch(*words)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"failed: {run.parent} is in use by process {os.getpid()} on ")
+    assert done.stderr.startswith(f"failed: {run} is in use by process {os.getpid()} on ")
     assert len(done.stderr.strip().splitlines()) == 1
 
 
@@ -184,7 +185,6 @@ def test_sweep_reports_and_an_override_reaches_the_rows_that_have_its_key(tmp_pa
     assert "3 runs, 3 to train, in 1 programs" in done.stdout
     assert "fewer than three seeds" not in done.stdout
     assert (tmp_path / "tiny" / "report" / "report.md").is_file()
-    assert "3 runs, 0 to train" in launch(*words).stdout
     run = next((tmp_path / "tiny").glob("dann-seed0-*"))
     result = json.loads((run / "result.json").read_text())["selections"]["last"]
     done = launch("evaluate", f"--run={run}", f"--output={tmp_path / 'metrics.json'}")

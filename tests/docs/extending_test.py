@@ -82,7 +82,9 @@ SHORT = (
     [
         ("dann+mean_gap", ("--config.target=turned_digits", "--config.model.name=residual_mlp",
                            "--config.model.options={'units': 32}")),
-        ("prototype", ("--config.adaptation.weight=0.2",)),
+        pytest.param(
+            "prototype", ("--config.adaptation.weight=0.2",), marks=pytest.mark.matrix
+        ),
     ],
 )  # fmt: skip
 def test_what_the_document_adds_trains(method, changes, copy):

@@ -10,6 +10,7 @@ from common.experiment.run import train_population
 from tests.tiny_run import make_method, tiny
 
 
+@pytest.mark.matrix
 def test_a_stopped_run_ends_like_its_undisturbed_twin(tmp_path):
     changes = {"source": "synthetic_digits+digits", "num_steps": 30, "evaluation.every": 10}
     changes["alignment.multi_source_adversarial.num_sources"] = 2
