@@ -5,6 +5,7 @@ import pytest
 from common.experiment.reporting.run_page import count_planned, describe_runs
 from common.experiment.reporting.run_record import flags_of, read_runs
 from common.experiment.reporting.summary import summarize
+from common.experiment.reporting.table import wrong_with
 from common.experiment.reporting.wrong import find_problems, write_problems
 from tests.made_up_runs import SEEDS, write_experiment, write_lines, write_run
 
@@ -71,3 +72,15 @@ def test_flags_are_read_in_every_form(flags):
 @pytest.mark.parametrize("flags", [None, 3, "", {}, float("nan")])
 def test_what_is_no_flag_is_none(flags):
     assert flags_of([{"step": 1, "flags": flags}]) == {}
+
+
+def test_runs_that_went_on_under_the_same_other_conditions_are_named_in_one_sentence():
+    mixed = WARNINGS[1]
+    notes = [f"dann-seed0: {mixed}", "dann-seed0: odd", f"dann-seed1: {mixed}", "mcc-seed0: odd"]
+    summary = {"failed": [], "incomplete": [], "tasks": [], "across": []}
+    assert wrong_with({**summary, "notes": notes}) == [
+        f"2 runs: {mixed}: dann-seed0, dann-seed1",
+        "dann-seed0: odd",
+        "mcc-seed0: odd",
+    ]
+    assert wrong_with({**summary, "notes": notes[:2]}) == notes[:2]
