@@ -65,15 +65,9 @@ def _set_modern(config):
     config.optimizer.name = "adam"
     config.optimizer.learning_rate = 1e-3
     config.optimizer.ema_decay = 0.98
-    if "domain_adversarial" in config.alignment:
-        term = config.alignment.domain_adversarial
-        term.schedule = "constant"
-        term.strength = 0.1
-        term.hidden = (64,)
-        config.optimizer.groups.discriminator = {
-            "pattern": r"domain_discriminator/.*",
-            "learning_rate_factor": 10.0,
-        }
+    for name in catalogue.list_discriminators(config):
+        config.alignment[name].update({"schedule": "constant", "strength": 0.1, "hidden": (64,)})
+    catalogue.set_discriminator_rate(config, 10.0)
 
 
 def _set_paper(config):

@@ -4,9 +4,17 @@ import pytest
 
 from common.experiment import check, family, folder, sweep
 from common.training.hparam import flatten
-from configs import base, catalogue
+from configs import amazon_reviews, base, catalogue
 from configs import digits as benchmark
-from configs.studies import digits, digits_chosen, digits_grid, mnist_family, moons, selection
+from configs.studies import (
+    digits,
+    digits_chosen,
+    digits_grid,
+    mnist_family,
+    moons,
+    selection,
+    several_sources,
+)
 
 # What the row of a method may have of its own.
 OWN = ("method", "package", "domains", "alignment", "adaptation", "init_from", "optimizer.groups")
@@ -137,3 +145,36 @@ def test_the_study_of_selection_on_a_prepared_pair():
         selection.sweep(lambda *_: None, "seeds=all")
     with pytest.raises(ValueError, match="target is ''"):
         selection.sweep(lambda *_: None, "source=mnist")
+
+
+def test_every_product_is_the_target_of_the_three_others_at_one_strength():
+    found = {row: runs for (_, row), runs in runs_of(several_sources).items()}
+    assert set(found) == set(several_sources.ROWS)
+    for target in amazon_reviews.PRODUCTS:
+        named = f"tfds:amazon_reviews/{target}"
+        own = {row: [run for run in found[row] if run["target"] == named] for row in found}
+        runs = [run for row in own.values() for run in row]
+        assert {len(row) for row in own.values()} == {len(amazon_reviews.SEEDS)}
+        (source,) = {run["source"] for run in runs}
+        assert len(source.split("+")) == 3 and target not in source
+        assert all(shared_settings(run) == shared_settings(runs[0]) for run in runs)
+        for suffix in ("", "+mcc"):
+            pooled, apart = (own[f"{row}{suffix}"][0] for row in ("dann", "multi_source_dann"))
+            term = pooled["alignment"]["domain_adversarial"]
+            other = apart["alignment"]["multi_source_adversarial"]
+            assert other["num_sources"] == 3
+            for key in ("strength", "schedule", "hidden"):
+                assert term[key] == other[key]
+            rates = [
+                [group["learning_rate_factor"] for group in run["optimizer"]["groups"].values()]
+                for run in (pooled, apart)
+            ]
+            assert rates[0] == rates[1] != []
+
+
+def test_one_product_as_the_target():
+    added = []
+    several_sources.sweep(lambda argument, changes: added.append(argument), "target=dvd")
+    assert set(added) == {f"target=dvd,method={row}" for row in several_sources.ROWS}
+    with pytest.raises(ValueError, match="target is 'toys'; legal are books"):
+        several_sources.get_config("target=toys")
