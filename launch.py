@@ -44,12 +44,12 @@ def _make_method(config, num_classes):
 def _resolve(config, kept: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """Applies what the command line changes but `kept`; resolves it, its parent's before it."""
     from common.experiment import family, folder
-    from configs import base, catalogue
+    from configs import base, method_row
 
     changes = dict(config_flags.get_override_values(flags.FLAGS["config"]))
     changes = {key: value for key, value in changes.items() if key not in kept}
     folder.change(config, changes | ({"runtime.workdir": _WORKDIR.value} if _WORKDIR.value else {}))
-    return family.resolve_family(config, changes, base.get_config(), catalogue)
+    return family.resolve_family(config, changes, base.get_config(), method_row)
 
 
 def train(arguments: list[str]) -> None:

@@ -29,10 +29,10 @@ def make_program(caches: bool):
     """Returns the program of a probe, its state before step 0, and its data."""
     from common.training.hparam import make_hparams
     from common.training.population import make_program
-    from configs import base, catalogue
+    from configs import base, method_row
     from finetune.method import make_method
 
-    config = catalogue.set_method(base.get_config(), "linear_probe")
+    config = method_row.set_method(base.get_config(), "linear_probe")
     config.num_steps = _STEPS.value * (_CHUNKS.value + 1)
     config.model.name, config.model.normalization = _MODEL.value, "joint"
     config.transfer.cache_features = caches

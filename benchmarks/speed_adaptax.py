@@ -37,10 +37,10 @@ def make_config(case: Case, precision: str, augments: bool = False) -> dict[str,
         All keys.
     """
     stand_in()
-    from configs import base, catalogue
+    from configs import base, method_row
 
     config = base.get_config()
-    catalogue.set_method(config, "dann")
+    method_row.set_method(config, "dann")
     config.num_steps = NUM_STEPS
     config.model.name, config.model.normalization = case.model, case.normalization
     config.model.options, config.model.dtype = case.options, precision

@@ -51,11 +51,11 @@ def measure(streamed: bool, count: int, num_steps: int, num_bytes: int, connecti
     from common.data.stream import Stream
     from common.training.hparam import make_hparams
     from common.training.population import make_program
-    from configs import base, catalogue
+    from configs import base, method_row
     from dann.method import make_method
 
     config = base.get_config()
-    catalogue.set_method(config, "dann")
+    method_row.set_method(config, "dann")
     config.num_steps = 1000 * num_steps
     config.model.name, config.model.normalization = "lenet", "none"
     config.data.split_seed = 0

@@ -24,7 +24,7 @@ pairs, is the best of four by reverse validation, the mean over the twelve pairs
 200 reviews give one pair's score a standard error of 2.5 points.
 """
 
-from configs import base, catalogue
+from configs import base, method_row
 
 PRODUCTS = ("books", "dvd", "electronics", "kitchen")
 PAIRS = tuple((a, b) for a in PRODUCTS for b in PRODUCTS if a != b)
@@ -49,7 +49,7 @@ def get_config(argument: str = ""):
     config.model.name = "mlp"
     config.model.normalization = "none"
     config.evaluation.retrained_head = True
-    catalogue.set_method(config, arguments["method"])
+    method_row.set_method(config, arguments["method"])
     PROTOCOLS[arguments["protocol"]](config)
     if arguments["protocol"] == "modern" and arguments["method"] in STRENGTHS:
         config.alignment.domain_adversarial.strength = STRENGTHS[arguments["method"]]
@@ -65,9 +65,9 @@ def _set_modern(config):
     config.optimizer.name = "adam"
     config.optimizer.learning_rate = 1e-3
     config.optimizer.ema_decay = 0.98
-    for name in catalogue.list_discriminators(config):
+    for name in method_row.list_discriminators(config):
         config.alignment[name].update({"schedule": "constant", "strength": 0.1, "hidden": (64,)})
-    catalogue.set_discriminator_rate(config, 10.0)
+    method_row.set_discriminator_rate(config, 10.0)
 
 
 def _set_paper(config):

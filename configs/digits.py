@@ -34,7 +34,7 @@ a discriminator of two layers of 256 units.
 Without the index of MNIST-M's crops, `mnist_m/generated` stands for `mnist_m` in all three.
 """
 
-from configs import base, catalogue
+from configs import base, method_row
 
 ROWS = ("source_only", "dann", "train_on_target")
 SEEDS = tuple(range(100, 112))
@@ -91,14 +91,14 @@ def get_config(argument: str = ""):
     config.data.batch_size = 64
     config.data.augment = {"shift": {"pixels": 1, "probability": 0.5}}
 
-    catalogue.set_method(config, arguments["method"])
-    if catalogue.needs_strong_views(config.method):
+    method_row.set_method(config, arguments["method"])
+    if method_row.needs_strong_views(config.method):
         config.data.strong_augment = EMBEDDED_STRONG_AUGMENT
-    for term in catalogue.list_discriminators(config):
+    for term in method_row.list_discriminators(config):
         config.alignment[term].strength = 1.0
         config.alignment[term].hidden = (256, 256)
     # The discriminator has to keep up with the reversed gradient.
-    catalogue.set_discriminator_rate(config, 3.0)
+    method_row.set_discriminator_rate(config, 3.0)
     _set_for_pictures(config, size=8, channels=1)
     return config
 
@@ -143,9 +143,9 @@ def _pair(method: str, source: str, target: str, protocol: str):
         config.model.task_head = {"hidden": (3072, 2048), "dropout": 0.5}
         config.optimizer.max_norm = 4.0
 
-    catalogue.set_method(config, method)
+    method_row.set_method(config, method)
     _set_for_pictures(config, config.data.size, config.data.channels)
-    if catalogue.needs_strong_views(config.method):
+    if method_row.needs_strong_views(config.method):
         config.data.strong_augment = PAIR_STRONG_AUGMENT
     if protocol == "paper":
         config.model.normalization = "none"
@@ -155,7 +155,7 @@ def _pair(method: str, source: str, target: str, protocol: str):
         # The paper anneals nothing from house numbers to MNIST.
         anneals = (source, target) != ("svhn", "mnist")
         config.optimizer.schedule = "inverse_power" if anneals else "constant"
-        for term in catalogue.list_discriminators(config):
+        for term in method_row.list_discriminators(config):
             config.alignment[term].hidden = (1024, 1024) if of_house_numbers else (100,)
         return config
     config.model.normalization = "separate"
@@ -163,7 +163,7 @@ def _pair(method: str, source: str, target: str, protocol: str):
     config.optimizer.learning_rate = 1e-3
     config.optimizer.schedule = "inverse_power"
     config.optimizer.ema_decay = 0.998
-    for term in catalogue.list_discriminators(config):
+    for term in method_row.list_discriminators(config):
         config.alignment[term].hidden = (256, 256)
     return config
 

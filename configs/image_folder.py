@@ -9,7 +9,7 @@ says more. Pictures are brought to 48x48 pixels by their shorter side and a cent
 is small and begins from nothing: it is a first look, not a recommendation.
 """
 
-from configs import base, catalogue
+from configs import base, method_row
 
 ROWS = ("source_only", "dann")
 SEEDS = tuple(range(3))
@@ -45,8 +45,8 @@ def get_config(argument: str = ""):
     config.optimizer.schedule = "inverse_power"
     config.optimizer.ema_decay = 0.99
 
-    catalogue.set_method(config, arguments["method"])
-    catalogue.set_discriminator_rate(config, 3.0)
+    method_row.set_method(config, arguments["method"])
+    method_row.set_discriminator_rate(config, 3.0)
     return config
 
 

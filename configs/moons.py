@@ -28,7 +28,7 @@ and 100.0 for train_on_target, the last 90.9 for dann (7.8 points more, 6.6 to 8
         --config.alignment.domain_adversarial.scale_discriminator=True
 """
 
-from configs import base, catalogue
+from configs import base, method_row
 
 ROWS = ("source_only", "dann", "train_on_target")
 SEEDS = tuple(range(100, 130))
@@ -63,7 +63,7 @@ def get_config(argument: str = ""):
     config.runtime.log_every = 5_000
     config.runtime.checkpoint_every = 50_000
 
-    catalogue.set_method(config, arguments["method"])
+    method_row.set_method(config, arguments["method"])
     if "domain_adversarial" in config.alignment:
         config.alignment.domain_adversarial.update(
             {

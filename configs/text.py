@@ -9,7 +9,7 @@ too. docs/data.md says more. The network is small and begins from nothing, and s
 is a first look, not a recommendation.
 """
 
-from configs import base, catalogue
+from configs import base, method_row
 
 ROWS = ("source_only", "dann")
 SEEDS = tuple(range(3))
@@ -48,8 +48,8 @@ def get_config(argument: str = ""):
     config.optimizer.schedule = "inverse_power"
     config.optimizer.clip_norm = 1.0
 
-    catalogue.set_method(config, arguments["method"])
-    catalogue.set_discriminator_rate(config, 3.0)
+    method_row.set_method(config, arguments["method"])
+    method_row.set_discriminator_rate(config, 3.0)
     return config
 
 

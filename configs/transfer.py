@@ -19,7 +19,7 @@ weights are worth. With `source=FOLDER` that folder is the source, and every row
 adaptation can start from the weights as well.
 """
 
-from configs import base, catalogue
+from configs import base, method_row
 
 # Of each network the side of its pictures, what it was given for a picture, and the policy that has
 # its layers of normalisation.
@@ -81,7 +81,7 @@ def get_config(argument: str = ""):
         config.optimizer.groups.head.learning_rate_factor = faster / 10
     else:
         config.init_from.weights = arguments["weights"]
-    catalogue.set_method(config, method)
+    method_row.set_method(config, method)
     # A probe without augmentation passes every picture through the network once.
     if method == "linear_probe":
         config.data.augment = {}

@@ -19,7 +19,7 @@ from common.experiment import checkpoint, folder, sweep
 from common.method import Aux, Method, Outputs, Phase
 from common.models import normalization
 from common.training import hparam, objective, population, split_pass
-from configs import base, catalogue
+from configs import base, method_row
 from dann.alignment import domain_adversarial
 from dann.discriminator import DomainDiscriminator
 from tests import tiny
@@ -158,7 +158,7 @@ def check_every_example_is_evaluated():
 def check_strengths_share_a_program():
     """Neither another strength nor another step compiles anything."""
     config = base.get_config()
-    catalogue.set_method(config, "dann")
+    method_row.set_method(config, "dann")
     runs = [folder.resolve(config) for config.alignment.domain_adversarial.strength in (0.1, 1.0)]
     assert len(sweep.pack(runs)) == 1
 

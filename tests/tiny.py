@@ -17,7 +17,7 @@ from common.training.member import OF_MEMBERS
 from common.training.optimizer import merge, paths_of
 from common.training.population import Program, make_program
 from common.training.state import State
-from configs import base, catalogue
+from configs import base, method_row
 from dann.method import make_method as make_adaptation
 from finetune.method import make_method as make_plain
 
@@ -69,7 +69,7 @@ def make_config(
     config.evaluation.keep = ("source_val",)
     config.runtime.log_every = 5
     config.runtime.evaluation_batch_size = 5
-    catalogue.set_method(config, method)
+    method_row.set_method(config, method)
     if "mean_teacher" in config.alignment:
         config.optimizer.ema_decay = 0.9
     for options in (*config.alignment.values(), config.adaptation):

@@ -10,7 +10,7 @@ from common.experiment import family, folder, run
 from common.method import Method
 from common.training.hparam import flatten, structure
 from common.training.population import Program, make_program
-from configs import base, catalogue
+from configs import base, method_row
 from dann.method import make_method as make_adaptation
 from finetune.method import make_method as make_plain
 from tests.config import tiny_digits
@@ -77,4 +77,4 @@ def tiny(workdir, method="dann", /, **changes: Any):
 
 def tiny_family(workdir, method, /, **changes: Any):
     """Returns the run that is trained first, if there is one, and the run."""
-    return family.resolve_family(build(workdir, method, changes), {}, base.get_config(), catalogue)
+    return family.resolve_family(build(workdir, method, changes), {}, base.get_config(), method_row)

@@ -20,7 +20,7 @@ OF_PARENT = "the run that config.init_from starts from: "
 
 
 def resolve_family(
-    config: Any, changes: Mapping[str, Any], defaults: Any, catalogue: Any
+    config: Any, changes: Mapping[str, Any], defaults: Any, method_row: Any
 ) -> list[dict[str, Any]]:
     """Resolves a config, and those of the runs which it starts from where they are trained first.
 
@@ -35,7 +35,7 @@ def resolve_family(
         config: A `ConfigDict` to which the command line's changes were applied.
         changes: These changes, by dotted path.
         defaults: The `ConfigDict` of all keys.
-        catalogue: Has `set_method` and `check_method`, as `configs.catalogue` does.
+        method_row: Has `set_method` and `check_method`, as `configs.method_row` does.
 
     Returns:
         The ancestors, the first first, and the child.
@@ -45,15 +45,15 @@ def resolve_family(
             that cannot be, or weights that are missing or others than those asked for.
     """
     _choose_kind(config, changes)
-    return _resolve(config, changes, defaults, catalogue, ())
+    return _resolve(config, changes, defaults, method_row, ())
 
 
 def _resolve(
-    config: Any, changes: Mapping[str, Any], defaults: Any, catalogue: Any, below: tuple[str, ...]
+    config: Any, changes: Mapping[str, Any], defaults: Any, method_row: Any, below: tuple[str, ...]
 ) -> list[dict[str, Any]]:
     """Resolves a config after its ancestors; `below` are the rows that start from it."""
     check_keys(config.to_dict(), defaults.to_dict())
-    catalogue.check_method(config)
+    method_row.check_method(config)
     child = folder.resolve(config)
     if child["init_from"].get("weights"):
         # Known by what it holds: a run is the same wherever the file lies.
@@ -74,7 +74,7 @@ def _resolve(
     for name in folder.OF_WEIGHTS:
         parent.init_from[name] = config.init_from[name]
     try:
-        catalogue.set_method(parent, method)
+        method_row.set_method(parent, method)
         # The row's own options, as far as the command line changes them; what is fine-tuned of a
         # network is a matter of each run.
         of_child = ("init_from.", "transfer.")
@@ -82,7 +82,7 @@ def _resolve(
         folder.change(parent, own)
         _override(parent, config.init_from.overrides.to_dict())
         _leave_out_unused_labels(parent, defaults)
-        family = _resolve(parent, changes, defaults, catalogue, rows)
+        family = _resolve(parent, changes, defaults, method_row, rows)
     except ValueError as error:
         sentence = str(error).removeprefix(OF_PARENT)
         raise ValueError(f"{OF_PARENT}{sentence}") from None

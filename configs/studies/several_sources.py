@@ -11,7 +11,7 @@ chosen for `dann` on pairs, so no row's strength was chosen on these tasks.
     python launch.py sweep --config=configs/studies/several_sources.py:target=kitchen
 """
 
-from configs import amazon_reviews, base, catalogue
+from configs import amazon_reviews, base, method_row
 
 ROWS = (
     *("source_only", "dann", "multi_source_dann"),
@@ -32,7 +32,7 @@ def get_config(argument: str = ""):
     config = amazon_reviews.get_config(named)
     config.experiment = "study_several_sources"
     config.source = "+".join(f"tfds:amazon_reviews/{name}" for name in others)
-    for name in catalogue.list_discriminators(config):
+    for name in method_row.list_discriminators(config):
         config.alignment[name].strength = STRENGTHS[own["method"]]
     if "multi_source_adversarial" in config.alignment:
         config.alignment.multi_source_adversarial.num_sources = len(others)

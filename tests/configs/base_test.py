@@ -7,7 +7,7 @@ import re
 import pytest
 
 from common.data.augment import make_augment
-from configs import base, catalogue, digits, image_folder, text
+from configs import base, catalogue, digits, image_folder, method_row, text
 from dann.alignment import (
     conditional_adversarial,
     multi_source_adversarial,
@@ -32,7 +32,7 @@ def test_rows_that_need_a_strong_view_are_known_and_have_one_in_the_benchmarks(m
     config = make_row_config(method)
     made = MAKERS[config["package"]](config, NUM_CLASSES)
     needed = any("strong_image" in fields for fields in made.needs.values())
-    assert catalogue.needs_strong_views(method) == needed
+    assert method_row.needs_strong_views(method) == needed
     for pair in ("", "source=mnist,target=mnist_m,", "source=svhn,target=mnist,"):
         strong = digits.get_config(f"{pair}method={method}").data.strong_augment
         # The other rows' configs stay as they are.
@@ -56,27 +56,27 @@ def test_every_row_has_a_paper_that_fits_a_line_and_a_setting():
 
 @pytest.mark.parametrize("method", catalogue.PLAIN)
 def test_plain_rows_have_no_term(method):
-    config = catalogue.set_method(base.get_config(), method)
+    config = method_row.set_method(base.get_config(), method)
     assert config.package == "finetune" and not config.alignment
 
 
 @pytest.mark.parametrize("method", catalogue.TERMS)
 def test_rows_with_a_term_have_its_options_and_see_both_domains(method):
     term, options = TERMS[method]
-    config = catalogue.set_method(base.get_config(), method)
+    config = method_row.set_method(base.get_config(), method)
     assert config.package == "dann" and config.method == method
     assert {"source", "target"} <= set(config.domains)
     assert config.alignment.to_dict() == {term: options}
     # A run that changes its own options must not change the next run's.
     config.alignment[term].weight = 7.0
-    again = catalogue.set_method(base.get_config(), method)
+    again = method_row.set_method(base.get_config(), method)
     assert again.alignment.to_dict() == {term: options}
 
 
 def test_names_joined_by_plus_join_their_terms():
     row_of_term = {term: row for row, (term, _) in catalogue.TERMS.items()}
     joined = "+".join(row_of_term.values())
-    config = catalogue.set_method(base.get_config(), joined)
+    config = method_row.set_method(base.get_config(), joined)
     assert config.method == joined
     assert set(config.alignment) == set(row_of_term)
 
@@ -86,39 +86,39 @@ SOURCE_FREE = [row for row, (domains, _) in catalogue.METHODS.items() if domains
 
 @pytest.mark.parametrize("method", SOURCE_FREE)
 def test_rows_without_labels_start_from_source_only_unless_a_run_is_named(method):
-    config = catalogue.set_method(base.get_config(), method)
+    config = method_row.set_method(base.get_config(), method)
     assert (config.init_from.method, config.init_from.run) == ("source_only", "")
     for kind, value in (("run", "runs/a"), ("method", "dann")):
         config = base.get_config()
         config.init_from[kind] = value
-        catalogue.set_method(config, method)
+        method_row.set_method(config, method)
         assert config.init_from[kind] == value
         assert not config.init_from[{"run": "method", "method": "run"}[kind]]
-    assert not catalogue.set_method(base.get_config(), "dann").init_from.method
+    assert not method_row.set_method(base.get_config(), "dann").init_from.method
 
 
 @pytest.mark.parametrize("method", ["shot+dann", "dann+tent"])
 def test_a_whole_method_cannot_be_joined_with_terms(method):
     with pytest.raises(ValueError, match="' is a whole method, to which no term is added: take '"):
-        catalogue.set_method(base.get_config(), method)
+        method_row.set_method(base.get_config(), method)
 
 
 def test_two_rows_of_one_term_cannot_be_joined():
     with pytest.raises(ValueError, match="one row of the term 'conditional_adversarial'"):
-        catalogue.set_method(base.get_config(), "cdan+dann+cdane")
+        method_row.set_method(base.get_config(), "cdan+dann+cdane")
 
 
 @pytest.mark.parametrize("method", ["dann", "mcc", "mcc+dann"])
 def test_rows_of_terms_may_have_labelled_target_examples(method):
-    plain = catalogue.set_method(base.get_config(), method)
-    config = catalogue.set_method(base.get_config(), f"{method}+target_labelled")
+    plain = method_row.set_method(base.get_config(), method)
+    config = method_row.set_method(base.get_config(), f"{method}+target_labelled")
     assert config.method == f"{method}+target_labelled"
     assert tuple(config.domains) == ("source", "target", "target_labelled")
     assert config.alignment.to_dict() == plain.alignment.to_dict()
-    catalogue.check_method(config)
+    method_row.check_method(config)
     config.domains = ("source", "target")
     with pytest.raises(ValueError, match="the name of another row"):
-        catalogue.check_method(config)
+        method_row.check_method(config)
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,13 @@ def test_rows_of_terms_may_have_labelled_target_examples(method):
 )
 def test_labelled_examples_are_named_after_terms(method):
     with pytest.raises(ValueError, match=r"with '\+target_labelled' at the end"):
-        catalogue.set_method(base.get_config(), method)
+        method_row.set_method(base.get_config(), method)
 
 
 @pytest.mark.parametrize("method", ["dan", "dann+", "dann+source_only", ""])
 def test_an_unknown_row_is_refused_with_the_legal_ones(method):
     with pytest.raises(ValueError, match="legal are") as caught:
-        catalogue.set_method(base.get_config(), method)
+        method_row.set_method(base.get_config(), method)
     assert all(row in str(caught.value) for row in ROWS)
 
 
@@ -141,7 +141,7 @@ def test_an_unknown_row_is_refused_with_the_legal_ones(method):
 )
 def test_the_nearest_row_is_suggested(method, near):
     with pytest.raises(ValueError, match=rf"method is '.*'; did you mean '{near}'\? legal are"):
-        catalogue.set_method(base.get_config(), method)
+        method_row.set_method(base.get_config(), method)
 
 
 def test_defaults_are_data():
@@ -172,11 +172,11 @@ def test_arguments_that_do_not_exist_are_refused(argument):
 
 @pytest.mark.parametrize("domains", [("source", "target", "target_labelled"), ("source",)])
 def test_a_term_is_not_a_row_with_other_domains(domains):
-    config = catalogue.set_method(base.get_config(), "dann")
-    catalogue.check_method(config)
+    config = method_row.set_method(base.get_config(), "dann")
+    method_row.check_method(config)
     config.domains = domains
     with pytest.raises(ValueError, match="config.method is 'dann', the name of another row"):
-        catalogue.check_method(config)
+        method_row.check_method(config)
 
 
 ROOTS = {

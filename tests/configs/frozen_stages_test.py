@@ -4,7 +4,7 @@ import re
 
 from common.experiment import family, folder
 from common.training.hparam import flatten
-from configs import base, catalogue
+from configs import base, method_row
 from configs.ablations import frozen_stages
 from tests.tiny_run import make_method
 
@@ -17,7 +17,7 @@ def runs_of_first_seed():
             return
         config = frozen_stages.get_config(argument)
         config.update_from_flattened_dict(changes)
-        found.append(family.resolve_family(config, {}, base.get_config(), catalogue))
+        found.append(family.resolve_family(config, {}, base.get_config(), method_row))
 
     frozen_stages.sweep(add)
     return found

@@ -7,7 +7,7 @@ import pytest
 
 from common.experiment import folder, sweep
 from common.experiment.outcome import StopRequest
-from configs import catalogue, moons
+from configs import catalogue, method_row, moons
 from tests.tiny_run import make_method
 
 
@@ -17,7 +17,7 @@ def every_run(**changes):
     def add(argument="", own=None):
         config = moons.get_config(argument)
         config.update_from_flattened_dict({**(own or {}), **changes})
-        catalogue.check_method(config)
+        method_row.check_method(config)
         runs.append(folder.resolve(config))
 
     moons.sweep(add)

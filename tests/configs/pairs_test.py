@@ -5,7 +5,7 @@ import re
 import pytest
 
 from common.experiment import check, folder
-from configs import amazon_reviews, base, catalogue, class_map, digits, image_folder
+from configs import amazon_reviews, base, class_map, digits, image_folder, method_row
 from configs.ablations import amazon_strength
 from configs.studies import mnist_family
 
@@ -17,7 +17,7 @@ def every_run(module, argument=""):
         config = module.get_config(argument)
         config.update_from_flattened_dict(dict(changes or {}))
         check.check_keys(config.to_dict(), base.get_config().to_dict())
-        catalogue.check_method(config)
+        method_row.check_method(config)
         resolved = folder.resolve(config)
         check.check_values(resolved)
         runs.append(resolved)

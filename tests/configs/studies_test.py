@@ -4,7 +4,7 @@ import pytest
 
 from common.experiment import check, family, folder, sweep
 from common.training.hparam import flatten
-from configs import amazon_reviews, base, catalogue
+from configs import amazon_reviews, base, catalogue, method_row
 from configs import digits as benchmark
 from configs.studies import (
     digits,
@@ -29,8 +29,8 @@ def runs_of(module, argument=""):
         config = module.get_config(argument)
         config.update_from_flattened_dict(dict(changes or {}))
         check.check_keys(config.to_dict(), base.get_config().to_dict())
-        catalogue.check_method(config)
-        for resolved in family.resolve_family(config, {}, base.get_config(), catalogue):
+        method_row.check_method(config)
+        for resolved in family.resolve_family(config, {}, base.get_config(), method_row):
             check.check_values(resolved)
         found.setdefault((resolved["experiment"], resolved["method"]), []).append(resolved)
 

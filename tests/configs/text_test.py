@@ -11,7 +11,7 @@ from common.experiment.check import check_population
 from common.experiment.outcome import StopRequest, UsageError
 from common.experiment.run import train_family, train_population
 from common.experiment.text_check import check_text
-from configs import base, catalogue, text
+from configs import base, method_row, text
 from tests.tiny import quick_compilation
 from tests.tiny_run import make_method
 
@@ -52,7 +52,7 @@ def make_family(files, workdir, method, /, **changes):
     config.update_from_flattened_dict({**SMALL, **changes})
     if "domain_adversarial" in config.alignment:
         config.alignment.domain_adversarial.hidden = (8,)
-    return family.resolve_family(config, {}, base.get_config(), catalogue)
+    return family.resolve_family(config, {}, base.get_config(), method_row)
 
 
 def result_of(config):

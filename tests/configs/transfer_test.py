@@ -7,7 +7,7 @@ from common.models.input_statistics import INPUT_STATISTICS
 from common.models.network import FEATURE_EXTRACTORS
 from common.models.normalization import LAYER_OF_POLICY
 from common.models.pretrained.convert import FAMILIES
-from configs import base, catalogue, transfer
+from configs import base, method_row, transfer
 
 GIVEN = "pictures=photos,weights=w.safetensors,model=cifar_resnet20"
 
@@ -22,7 +22,7 @@ def test_every_network_with_weights_has_its_pictures():
 def test_one_folder_is_source_and_target(method):
     config = transfer.get_config(f"{GIVEN},method={method}")
     assert config.source == config.target == "folder:photos"
-    catalogue.check_method(config)
+    method_row.check_method(config)
     assert bool(config.init_from.weights) == (method != "train_on_target")
     # No row learns from the source what it would learn from the target.
     assert config.init_from.method == ("linear_probe" if method == "lp_ft" else "")
@@ -54,7 +54,7 @@ def test_wrong_arguments_are_refused(argument, sentence):
 def test_a_chain_starts_at_the_file_and_trains_its_probe_on_pictures_as_they_are(monkeypatch):
     monkeypatch.setattr(family, "check_sha256", lambda name, expected: "0" * 64)
     config = transfer.get_config(f"{GIVEN},method=lp_ft")
-    probe, last = family.resolve_family(config, {}, base.get_config(), catalogue)
+    probe, last = family.resolve_family(config, {}, base.get_config(), method_row)
     assert (probe["method"], probe["data"]["augment"]) == ("linear_probe", {})
     assert last["data"]["augment"] and last["init_from"]["overrides"]
     assert probe["init_from"]["weights"] == last["init_from"]["weights"] == "w.safetensors"

@@ -21,7 +21,7 @@ from common.experiment.report import format_table, write_report
 from common.experiment.run import train_alone
 from common.training.optimizer import paths_of
 from common.training.state import State
-from configs import base, catalogue, digits
+from configs import base, catalogue, digits, method_row
 from finetune.autoencoder import DOMAINS, corrupt, make_method
 from tests import tiny
 from tests.common.structural_similarity_test import by_windows
@@ -246,9 +246,9 @@ def test_examples_that_are_no_pictures_are_refused():
 
 def test_it_reads_the_domains_that_it_is_given_and_learns_from_no_fold():
     for domains in catalogue.PRETRAINING_DOMAINS:
-        config = catalogue.set_method(base.get_config(), "autoencoder")
+        config = method_row.set_method(base.get_config(), "autoencoder")
         config.domains = domains
-        catalogue.check_method(config)
+        method_row.check_method(config)
         made = make_any(folder.resolve(config), tiny.NUM_CLASSES)
         assert made.needs == {domain: ("image",) for domain in domains}
     config.data.folds, config.data.fold = 3, 0
@@ -256,7 +256,7 @@ def test_it_reads_the_domains_that_it_is_given_and_learns_from_no_fold():
         role_of_folds(config.to_dict())
     config.domains = ("target_labelled",)
     with pytest.raises(ValueError, match="the name of another row"):
-        catalogue.check_method(config)
+        method_row.check_method(config)
 
 
 def test_a_decoder_may_read_a_map_of_the_embedded_benchmarks_network():

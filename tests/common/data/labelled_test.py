@@ -7,7 +7,7 @@ from common.data import domain
 from common.data.example import Examples
 from common.data.labelled import draw_labelled
 from common.data.task import load_task
-from configs import base, catalogue
+from configs import base, method_row
 from tests import tiny
 
 CLASSES = ("a", "b", "c")
@@ -122,7 +122,7 @@ def test_test_pictures_may_be_seen_and_their_labels_may_not(labelled):
 
 
 def test_rows_that_train_on_all_labels_have_no_budget():
-    config = catalogue.set_method(base.get_config(), "train_on_target")
+    config = method_row.set_method(base.get_config(), "train_on_target")
     assert config.data.target_labels_per_class == 0
     target = task_of("train_on_target", **{"data.target_labels_per_class": 0})["target"]
     assert set(target.splits) == {"train", "val", "test"}

@@ -1,9 +1,6 @@
 """Tests of tasks: classes by name, splits that files lack, labels that are missing."""
 
-import json
-import shutil
 import weakref
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,69 +8,10 @@ import pytest
 
 from common.data import domain, reader, task
 from common.data.arrangement import arrange
-from common.data.example import Examples
 from common.data.split import complete_splits
 from common.data.task import load_task
-from common.experiment import folder
-from configs import base, class_map
-from tests.common.data import tiny_dataset_builder as tiny
-
-LETTERS = ("a", "b", "c")
-NO_SPLITS = {"train": "", "val": "", "test": ""}
-
-
-def examples_of(classes, labels, splits=None, shape=(2, 2, 1)):
-    labels = np.asarray(labels, np.int32)
-    # Each picture carries its own row, so that a mix-up shows.
-    images = np.broadcast_to(np.arange(len(labels), dtype=np.uint8), (*shape[::-1], len(labels))).T
-    return Examples(np.ascontiguousarray(images), labels, tuple(classes), 255.0, splits)
-
-
-@pytest.fixture(scope="module")
-def tiny_sets(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tiny")
-    (folder / "tiny.txt").touch()
-    for config in ("grey", "colour"):
-        tiny.build(config, folder / "data", folder)
-    return folder / "data"
-
-
-@pytest.fixture
-def prepared(tiny_sets, tmp_path):
-    """Two prepared domains, their halves disjoint: `tfds:tiny/grey` and `tfds:tiny/colour`."""
-    shutil.copytree(tiny_sets, tmp_path / "data")
-    return {
-        "source": "tfds:tiny/grey",
-        "target": "tfds:tiny/colour",
-        "data.channels": 3,
-        "data.test_share": 0.2,
-        "data.disjoint_halves": True,
-        "runtime.data_dir": str(tmp_path / "data"),
-    }
-
-
-@pytest.fixture
-def files(monkeypatch):
-    """Domains as if read from files: `folder:left` and `folder:right`."""
-    found = {
-        "left": examples_of(LETTERS, np.arange(40) % 3),
-        "right": examples_of(LETTERS, np.arange(60)[::-1] % 3),
-    }
-    monkeypatch.setitem(reader.READERS, "folder", lambda place, options: found[place])
-    reader.read.cache_clear()
-    yield found
-    reader.read.cache_clear()
-
-
-def make_config(**changes):
-    config = base.get_config()
-    config.source, config.target = "folder:left", "folder:right"
-    config.update_from_flattened_dict(changes)
-    return folder.resolve(config)
-
-
-def names_of(loaded, rows):
-    return [loaded.examples.classes[label] for label in loaded.examples.labels[rows]]
+from configs import class_map
+from tests.common.data.tiny_task import LETTERS, examples_of, make_config, names_of
 
 
 def test_missing_splits_are_drawn_from_the_published_training_split(files):
@@ -85,55 +23,6 @@ def test_missing_splits_are_drawn_from_the_published_training_split(files):
         every = np.concatenate([splits[part] for part in ("train", "val", "test")])
         np.testing.assert_array_equal(np.sort(every), np.arange(count))
         assert all(rows.dtype == np.int32 for rows in splits.values())
-
-
-def test_halves_share_no_row_where_a_class_is_left_out_of_one_domain(files):
-    files["left"] = examples_of((*LETTERS, "d"), np.arange(60) * 7 // 3 % 4)
-    files["right"] = examples_of((*LETTERS, "d"), np.arange(60) * 5 // 3 % 4)
-    changes = {"data.disjoint_halves": True, "data.classes": LETTERS}
-    loaded = load_task(make_config(**changes))
-    for half, role in enumerate(("source", "target")):
-        assert set(loaded[role].splits["train"] % 2) == {half}
-
-
-@pytest.mark.parametrize("role", ["source", "target"])
-@pytest.mark.parametrize(
-    ("part", "written"), [("train", "train[1:]"), ("val", "validation[1:]"), ("test", "test[1:]")]
-)
-def test_halves_of_chosen_rows_are_refused(prepared, role, part, written):
-    key = f"data.{role}_splits.{part}"
-    config = make_config(**prepared, **{key: written})
-    with pytest.raises(ValueError) as caught:
-        load_task(config)
-    assert f"published splits, and config.{key} is {written!r}" in str(caught.value)
-
-
-def test_halves_of_prepared_domains_share_no_row(prepared):
-    loaded = load_task(make_config(**prepared, **{"data.source_splits.test": "none"}))
-    for half, role in enumerate(("source", "target")):
-        assert set(loaded[role].splits["train"] % 2) == {half}
-
-
-def test_halves_of_shuffled_records_are_refused(prepared):
-    path = Path(prepared["runtime.data_dir"]) / "tiny/colour/1.2.3/dataset_info.json"
-    info = json.loads(path.read_text())
-    del info["disableShuffling"]
-    path.write_text(json.dumps(info))
-    with pytest.raises(ValueError) as caught:
-        load_task(make_config(**prepared))
-    assert "config.target 'tfds:tiny/colour' (version 1.2.3) was shuffled" in str(caught.value)
-
-
-def test_halves_are_those_of_source_and_target(files):
-    loaded = load_task(make_config(**{"data.disjoint_halves": True}))
-    assert set(loaded["source"].splits["train"] % 2) == {0}
-    assert set(loaded["target"].splits["train"] % 2) == {1}
-
-
-def test_halves_of_a_drawn_domain_are_refused(files):
-    config = make_config(source="digits", target="digits", **{"data.disjoint_halves": True})
-    with pytest.raises(ValueError, match="config.data.disjoint_halves needs domains in their pub"):
-        load_task(config)
 
 
 def test_labels_follow_the_names_of_the_classes(files):
@@ -379,51 +268,3 @@ def test_what_is_read_depends_on_the_role_and_the_data_folder(monkeypatch):
     task.load_task(config)
     assert seen == [("one", "train[:50%]", "there", 2), ("one", "", "there", 2)]
     reader.read.cache_clear()
-
-
-@pytest.mark.parametrize("names", [("left", "right"), ("digits", "digits")])
-def test_a_target_is_left_with_some_classes_and_the_task_keeps_all(files, names):
-    source, target = (name if name == "digits" else f"folder:{name}" for name in names)
-    kept = ("7", "1") if target == "digits" else ("c", "a")
-    changes = {"data.target_classes": kept, "data.digits.train": 150, "data.digits.val": 50}
-    whole, loaded = (
-        load_task(make_config(source=source, target=target, **own))
-        for own in ({"data.digits.train": 150, "data.digits.val": 50}, changes)
-    )
-    assert loaded["source"].examples is whole["source"].examples
-    for part, rows in whole["source"].splits.items():
-        np.testing.assert_array_equal(loaded["source"].splits[part], rows)
-    assert loaded["target"].examples.classes == whole["target"].examples.classes
-    every = np.concatenate(list(loaded["target"].splits.values()))
-    assert set(names_of(loaded["target"], every)) == set(kept)
-    before = whole["target"].examples.labels
-    numbers = [whole["target"].examples.classes.index(name) for name in kept]
-    np.testing.assert_array_equal(np.sort(every), np.flatnonzero(np.isin(before, numbers)))
-    # Numbers of classes are those of the source.
-    np.testing.assert_array_equal(loaded["target"].examples.labels[every], before[every])
-    assert loaded["target"].chosen_by_label and not loaded["source"].chosen_by_label
-    assert not whole["target"].chosen_by_label
-
-
-def test_a_budget_of_labels_is_spent_on_the_classes_that_are_left(files):
-    changes = {"data.target_classes": ("c", "b"), "data.target_labels_per_class": 2}
-    target = load_task(make_config(domains=("target_labelled",), **changes))["target"]
-    assert names_of(target, target.splits["labelled"]) == ["c", "b", "c", "b"]
-
-
-def test_all_classes_of_the_target_are_the_whole_target(files):
-    whole, named = (
-        load_task(make_config(**{"data.target_classes": own})) for own in ((), ("c", "a", "b"))
-    )
-    assert not named["target"].chosen_by_label
-    for part, rows in whole["target"].splits.items():
-        np.testing.assert_array_equal(named["target"].splits[part], rows)
-
-
-def test_a_partial_target_that_cannot_be_is_refused(files):
-    with pytest.raises(ValueError, match=r"config.data.target_classes\[1\] is 'z'; legal are a, b"):
-        load_task(make_config(**{"data.target_classes": ("a", "z")}))
-    files["right"] = examples_of(LETTERS, [-1, *np.arange(59) % 3])
-    reader.read.cache_clear()
-    with pytest.raises(ValueError, match="by label, and 1 of config.target 'folder:right' have no"):
-        load_task(make_config(**{"data.target_classes": ("a", "b")}))

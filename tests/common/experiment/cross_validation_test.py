@@ -11,7 +11,7 @@ from common.experiment.reporting.fold_section import describe_folds
 from common.experiment.reporting.run_record import read_runs
 from common.experiment.setting import SCORE
 from common.training.hparam import structure
-from configs import base, catalogue
+from configs import base, method_row
 from tests.tiny_run import build, make_method
 
 SHORT = {
@@ -22,7 +22,7 @@ RATES = (1e-6, 0.03)
 
 
 def resolve(config):
-    return family.resolve_family(config, {}, base.get_config(), catalogue)
+    return family.resolve_family(config, {}, base.get_config(), method_row)
 
 
 @pytest.fixture(scope="module")

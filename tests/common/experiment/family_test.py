@@ -9,7 +9,7 @@ import pytest
 from common.experiment import checkpoint, family, folder, json_file, parent, run, sweep
 from common.experiment.outcome import RunFailed, Stopped, StopRequest, UsageError
 from common.training.hparam import structure
-from configs import base, catalogue
+from configs import base, method_row
 from tests.tiny_run import build, make_method, tiny, tiny_family
 
 SHORT = {
@@ -53,7 +53,7 @@ def test_overrides_change_the_parent_alone(tmp_path):
     overrides = {"num_steps": 40, "optimizer": {"learning_rate": 0.5}, "optimizer.freeze": ["x"]}
     config = build(tmp_path, "train_on_target", {**SHORT, **FROM})
     config.init_from.overrides.update(overrides)
-    above, child = family.resolve_family(config, {}, base.get_config(), catalogue)
+    above, child = family.resolve_family(config, {}, base.get_config(), method_row)
     assert (above["num_steps"], above["optimizer"]["learning_rate"]) == (40, 0.5)
     assert above["optimizer"]["freeze"] == ["x"]
     assert (child["num_steps"], child["optimizer"]["learning_rate"]) == (20, 1e-3)
@@ -71,7 +71,7 @@ def test_the_command_line_reaches_the_options_that_only_the_parent_has(tmp_path)
     key = "alignment.domain_adversarial.strength"
     config = build(tmp_path, "source_only", {"init_from.method": "dann"})
     above, child = family.resolve_family(
-        config, {key: 0.25, "num_steps": 7}, base.get_config(), catalogue
+        config, {key: 0.25, "num_steps": 7}, base.get_config(), method_row
     )
     assert above["alignment"]["domain_adversarial"]["strength"] == 0.25
     assert above["method"] == "dann" and child["alignment"] == {}
@@ -119,7 +119,7 @@ def test_a_parent_may_start_from_a_run_itself(tmp_path):
     config = build(tmp_path, "train_on_target", {**SHORT, "init_from.method": "fine_tune"})
     config.data.target_labels_per_class = 2
     changes = {"data.target_labels_per_class": 2}
-    first, parent, child = family.resolve_family(config, changes, base.get_config(), catalogue)
+    first, parent, child = family.resolve_family(config, changes, base.get_config(), method_row)
     assert [own["method"] for own in (first, parent, child)] == [
         "source_only",
         "fine_tune",
@@ -140,7 +140,7 @@ def test_a_probe_comes_before_the_whole_and_what_is_trained_is_a_matter_of_each(
     changes = {"transfer.freeze": "last_1_stages", "transfer.unfreeze_until": 0.5, "num_steps": 30}
     config = build(tmp_path, "lp_ft", SHORT)
     folder.change(config, changes)
-    runs = family.resolve_family(config, changes, base.get_config(), catalogue)
+    runs = family.resolve_family(config, changes, base.get_config(), method_row)
     assert [own["method"] for own in runs] == ["source_only", "linear_probe", "lp_ft"]
     assert [own["transfer"].get("freeze") for own in runs] == [
         None,
@@ -152,13 +152,13 @@ def test_a_probe_comes_before_the_whole_and_what_is_trained_is_a_matter_of_each(
     # By name an override reaches the parent, which then is no probe.
     config.init_from.overrides.update({"transfer": {"freeze": "none"}})
     with pytest.raises(ValueError, match="config.method is 'linear_probe', the name of another"):
-        family.resolve_family(config, changes, base.get_config(), catalogue)
+        family.resolve_family(config, changes, base.get_config(), method_row)
 
 
 def test_a_row_that_would_start_from_itself_is_refused(tmp_path):
     config = build(tmp_path, "fine_tune", {"init_from.method": "fine_tune"})
     with pytest.raises(ValueError, match="no run can start from its own end"):
-        family.resolve_family(config, {}, base.get_config(), catalogue)
+        family.resolve_family(config, {}, base.get_config(), method_row)
 
 
 @pytest.mark.parametrize(("kind", "value"), [("run", "runs/a"), ("method", "dann")])
@@ -168,7 +168,7 @@ def test_a_parent_of_the_command_line_replaces_that_of_the_file(kind, value, tmp
     config = build(tmp_path, "train_on_target", {f"init_from.{other}": before})
     config.init_from[kind] = value
     child = family.resolve_family(
-        config, {f"init_from.{kind}": value}, base.get_config(), catalogue
+        config, {f"init_from.{kind}": value}, base.get_config(), method_row
     )[-1]
     assert child["init_from"].get(kind) == value
     assert not child["init_from"].get(other)

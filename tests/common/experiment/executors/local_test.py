@@ -13,7 +13,7 @@ from common.experiment import folder, json_file, lock, only, sweep
 from common.experiment.executors import flag, local, table, task
 from common.experiment.executors.schedule import Status
 from common.experiment.outcome import HandedOver, Stopped, StopRequest, UsageError
-from configs import base, catalogue
+from configs import base, method_row
 from tests.tiny_run import make_method, tiny, tiny_family
 
 ROOT = Path(__file__).parents[4]
@@ -211,7 +211,7 @@ def grid(workdir):
 
     def resolve(own):
         own.runtime.workdir = str(workdir)
-        return family.resolve_family(own, {}, base.get_config(), catalogue)
+        return family.resolve_family(own, {}, base.get_config(), method_row)
 
     runs = sweep.expand(str(ROOT / CONFIG), None, resolve)
     return [run for run in runs if run["method"] != "fine_tune"]

@@ -8,7 +8,7 @@ from common.experiment import family, folder, json_file, lock
 from common.experiment.outcome import Stopped, StopRequest
 from common.experiment.search import command, flag, objective, study
 from common.experiment.search.search_range import Range, make_ranges, read_ranges
-from configs import base, catalogue
+from configs import base, method_row
 from tests.config import tiny_rows
 from tests.tiny_run import make_method, tiny
 
@@ -249,7 +249,7 @@ def test_search_trains_populations_and_writes_the_best(tmp_path, monkeypatch, ca
     monkeypatch.setattr(command, "check_population", keep)
 
     def resolve(own):
-        return family.resolve_family(own, {}, base.get_config(), catalogue)
+        return family.resolve_family(own, {}, base.get_config(), method_row)
 
     command.run(f"{FILE}:method=source_only", config, {}, resolve, make_method, [])
     assert checked == [1e-4, 1e-2]

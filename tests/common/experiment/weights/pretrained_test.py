@@ -14,7 +14,7 @@ from common.experiment.weights import pretrained
 from common.models.pretrained.convert import from_variables
 from common.training.optimizer import paths_of
 from common.training.state import State
-from configs import base, catalogue
+from configs import base, method_row
 from tests.tiny import MAKERS, NUM_CLASSES, make_config
 from tests.tiny_run import build
 
@@ -270,7 +270,7 @@ def take_torch(file, **changes):
 
 def resolve(workdir, weights, method="source_only", changes=None, **own: Any):
     config = build(workdir, method, {"init_from.weights": str(weights), **own})
-    return family.resolve_family(config, changes or {}, base.get_config(), catalogue)
+    return family.resolve_family(config, changes or {}, base.get_config(), method_row)
 
 
 def test_a_run_is_named_by_what_its_file_holds(file, tmp_path):
@@ -301,8 +301,8 @@ def test_the_first_of_a_chain_starts_from_the_file(file, tmp_path):
     # With source and target in one there is no source to learn from before.
     config = build(tmp_path, "lp_ft", {"init_from.weights": str(file), "source": "digits"})
     config.init_from.method = ""
-    catalogue.set_method(config, "lp_ft")
-    rows = family.resolve_family(config, {}, base.get_config(), catalogue)
+    method_row.set_method(config, "lp_ft")
+    rows = family.resolve_family(config, {}, base.get_config(), method_row)
     assert [own["method"] for own in rows] == ["linear_probe", "lp_ft"]
 
 

@@ -21,7 +21,7 @@ from common.experiment.outcome import StopRequest
 from common.experiment.weights import pretrained
 from common.models.pretrained.convert import from_variables
 from common.training.optimizer import paths_of
-from configs import base, catalogue
+from configs import base, method_row
 from tests.common.experiment.weights.pretrained_test import (
     RESNET,
     config_of,
@@ -63,7 +63,7 @@ def tensors():
 def resolve(workdir, weights, method="source_only", **changes):
     own = NETWORK | {"init_from.weights": str(weights)} | changes
     config = build(workdir, method, own)
-    return family.resolve_family(config, {}, base.get_config(), catalogue)
+    return family.resolve_family(config, {}, base.get_config(), method_row)
 
 
 def launch(workdir, weights, **changes):
