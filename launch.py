@@ -54,7 +54,7 @@ def _resolve(config, kept: tuple[str, ...] = ()) -> list[dict[str, Any]]:
 
 def train(arguments: list[str]) -> None:
     """Trains one run, and before it the one that it starts from."""
-    from common.experiment import folder, json_file, outcome, run
+    from common.experiment import folder, json_file, outcome, single_run
     from common.experiment.chosen import tell_chosen
     from common.training import process
 
@@ -64,7 +64,7 @@ def train(arguments: list[str]) -> None:
     if not folder.is_done(configs[-1]):
         with outcome.listen() as request:
             overrides = [word for word in sys.argv[1:] if word.startswith("-")]
-            run.train_family(configs, _make_method, request, overrides)
+            single_run.train_family(configs, _make_method, request, overrides)
     is_first = process.is_first()
     process.part()
     if not is_first:

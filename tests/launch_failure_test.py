@@ -24,7 +24,7 @@ from common.experiment import (
 )
 from common.experiment.check import check_population
 from common.experiment.outcome import RunFailed, Stopped, StopRequest, UsageError
-from common.experiment.run import train_alone
+from common.experiment.single_run import train_alone
 from configs import base
 from tests.tiny_run import make_method, tiny
 

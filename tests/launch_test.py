@@ -28,7 +28,7 @@ def launch(*words):
 # The heavy imports once, and then a process for each command line.
 FORKED = """
 import json, os, runpy, sys, tempfile
-import common.experiment.report, common.experiment.run, dann.method, finetune.method
+import common.experiment.report, common.experiment.single_run, dann.method, finetune.method
 ends = []
 for words in json.loads(sys.argv[1]):
     files = [tempfile.TemporaryFile("w+") for _ in range(2)]

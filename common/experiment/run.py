@@ -7,6 +7,7 @@ import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from common.data.stream import Stream
 from common.data.table import is_streamed, make_tables
 from common.data.task import load_task
 from common.evaluation.task_metric import TaskMetric, make_task_metric
-from common.experiment import checkpoint, folder, guard, json_file, lock, resume, selection, writer
+from common.experiment import checkpoint, folder, json_file, lock, resume, writer
 from common.experiment.check import MakeMethod, check_population
 from common.experiment.cross_validation import held_out_accuracy
+from common.experiment.history import History
 from common.experiment.outcome import (
     OTHERS_LOST,
     RunFailed,
@@ -32,7 +34,7 @@ from common.experiment.outcome import (
     writing,
 )
 from common.experiment.parent import take_over_parents
-from common.experiment.result import evaluated, write_results
+from common.experiment.result import write_results
 from common.experiment.reverse_validation import reverse_accuracy
 from common.training import parallel, process
 from common.training.hparam import make_hparams
@@ -137,63 +139,22 @@ def _train(
         configs, overrides, program.optimizer.summary, placement.kinds, data, first_step
     )
     process.wait("described")
-    history = [json_file.cut_records(own / "metrics.jsonl", first_step) for own in folders]
     times = [json_file.cut_records(own / "time.jsonl", first_step) for own in folders]
     start = max((record["start"] + 1 for records in times for record in records), default=0)
 
-    num_source_val = len(tasks[0]["source"].splits["val"])
     metric = make_task_metric(config["task"])
-    primary = selection.Primary(metric.primary, metric.higher_is_better)
+    history = History(
+        [json_file.cut_records(own / "metrics.jsonl", first_step) for own in folders],
+        config,
+        metric,
+        num_source_val=len(tasks[0]["source"].splits["val"]),
+        trains_on_source="label" in method.needs.get("source", ()),
+    )
     failures: dict[int, int] = {}
     for member, step in enumerate(np.asarray(state.health)):
         if step != HEALTHY:
             failures[member] = int(step)
             _write_failure(folders[member], failures[member])
-
-    def stopped():
-        patience, rule = config["evaluation"]["patience"], config["evaluation"]["stop_by"]
-        found = [
-            selection.has_stopped(
-                evaluated(records),
-                rule=rule,
-                patience=patience,
-                num_source_val=num_source_val,
-                primary=primary,
-            )
-            for records in history
-        ]
-        # Nobody waits for a run that failed.
-        return np.asarray(
-            [
-                has_stopped or bool(patience and member in failures)
-                for member, has_stopped in enumerate(found)
-            ]
-        )
-
-    def make_record(step, train, evaluation, member):
-        record = writer.make_record(step, config["num_steps"], train, evaluation, member, metric)
-        if evaluation is not None:
-            record["flags"] = guard.flags_of(
-                *([*history[member], record], config["evaluation"]["guard"]),
-                trains_on_source="label" in method.needs.get("source", ()),
-            )
-        return record
-
-    def choose(step, train, evaluation):
-        taken: dict[str, list[bool]] = {rule: [] for rule in rules}
-        for (member, records), has_ended in zip(enumerate(history), stopped(), strict=True):
-            if has_ended:
-                for rule in rules:
-                    taken[rule].append(False)
-                continue
-            seen = [*evaluated(records), make_record(step, train, evaluation, member)]
-            stripped = selection.visible(seen)
-            for rule in rules:
-                index = selection.RULES[rule](
-                    stripped, num_source_val=num_source_val, primary=primary
-                )
-                taken[rule].append(index == len(seen) - 1)
-        return {rule: np.asarray(values) for rule, values in taken.items()}
 
     began = time.monotonic()
     events = folders if config["runtime"]["tensorboard"] else []
@@ -209,10 +170,10 @@ def _train(
         num_steps=config["num_steps"],
         log_every=config["runtime"]["log_every"],
         evaluate_every=config["evaluation"]["every"],
-        choose=choose,
-        stopped=stopped,
+        choose=partial(history.choose, failed=failures),
+        stopped=partial(history.stopped, failures),
     ):
-        state, had_stopped = boundary.state, stopped()
+        state, had_stopped = boundary.state, history.stopped(failures)
         for member, own in enumerate(folders):
             if member in failures or had_stopped[member]:
                 continue
@@ -220,8 +181,8 @@ def _train(
                 failures[member] = int(boundary.health[member])
                 _write_failure(own, failures[member])
                 continue
-            record = make_record(boundary.step, boundary.train, boundary.evaluation, member)
-            history[member].append(record)
+            record = history.make_record(boundary.step, boundary.train, boundary.evaluation, member)
+            history.records[member].append(record)
             json_file.append_records(own / "metrics.jsonl", [record])
             write_events(member, record)
         if len(failures) == len(configs):
@@ -236,7 +197,7 @@ def _train(
         if config["runtime"]["progress"]:
             show(boundary.step, _progress_text(boundary.evaluation, metric))
         every = config["runtime"]["checkpoint_every"]
-        ended = boundary.step == config["num_steps"] or stopped().all()
+        ended = boundary.step == config["num_steps"] or history.stopped(failures).all()
         is_asked = process.any_of(bool(request))
         if ended or is_asked or boundary.step // every > last_saved // every:
             checkpoint.save_population(manager, boundary.step, state)
@@ -254,7 +215,7 @@ def _train(
     is_scored = (
         config["evaluation"]["reverse_validation"]
         and "target_labelled" not in config["domains"]
-        and "label" in method.needs.get("source", ())
+        and history.trains_on_source
     )
     if is_scored and len(failures) < len(configs):
         scores["score/reverse_validation"] = reverse_accuracy(
@@ -265,7 +226,18 @@ def _train(
     finished = [member for member in range(len(configs)) if member not in failures]
     if finished:
         write_results(
-            *(configs, tasks, finished, program, method, state, tables, data, history, scores)
+            *(
+                configs,
+                tasks,
+                finished,
+                program,
+                method,
+                state,
+                tables,
+                data,
+                history.records,
+                scores,
+            )
         )
         for member in failures:
             last_good = evaluated_variables_of(jax.tree.map(lambda leaf, m=member: leaf[m], state))
@@ -334,58 +306,3 @@ def _reason(step: int) -> str:
 
 def _write_failure(own: Path, step: int) -> None:
     json_file.write_json(own / "failure.json", {"reason": _reason(step), "step": step})
-
-
-def train_family(
-    configs: Sequence[Mapping[str, Any]],
-    make_method: MakeMethod,
-    request: StopRequest,
-    overrides: Sequence[str] = (),
-) -> None:
-    """Trains one run, and before it the one that it starts from, where that is not done.
-
-    Args:
-        configs: The resolved configs of the parent, if any, and of the run.
-        make_method: `(config, num_classes) -> Method`.
-        request: Looked at between two chunks.
-        overrides: What the command line changed, for the record.
-
-    Raises:
-        UsageError: One of them asks for something that cannot be; nothing was written.
-        RunFailed: One of them cannot go on.
-        Stopped: A signal came; the state is saved.
-    """
-    *parents, config = configs
-    check_population([config], make_method)
-    for parent in parents:
-        if folder.is_done(parent):
-            continue
-        name = folder.run_id(parent)
-        for reason in train_population([parent], make_method, request, overrides).values():
-            raise RunFailed(f"{folder.run_id(config)} starts from {name}, which failed: {reason}")
-        if process.any_of(bool(request)):
-            name = request.received or "a signal to another process"
-            raise Stopped(f"{name}: run the same command to go on")
-    train_alone(config, make_method, request, overrides)
-
-
-def train_alone(
-    config: Mapping[str, Any],
-    make_method: MakeMethod,
-    request: StopRequest,
-    overrides: Sequence[str] = (),
-) -> None:
-    """Trains one run.
-
-    Args:
-        config: The resolved config.
-        make_method: `(config, num_classes) -> Method`.
-        request: Looked at between two chunks.
-        overrides: What the command line changed, for the record.
-
-    Raises:
-        RunFailed: The run cannot go on.
-    """
-    failures = train_population([config], make_method, request, overrides)
-    for reason in failures.values():
-        raise RunFailed(reason)

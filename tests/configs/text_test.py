@@ -9,7 +9,8 @@ from common.data import reader
 from common.experiment import family, folder
 from common.experiment.check import check_population
 from common.experiment.outcome import StopRequest, UsageError
-from common.experiment.run import train_family, train_population
+from common.experiment.run import train_population
+from common.experiment.single_run import train_family
 from common.experiment.text_check import check_text
 from configs import base, method_row, text
 from tests.tiny import quick_compilation

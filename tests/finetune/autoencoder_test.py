@@ -18,7 +18,7 @@ from common.experiment.checkpoint import load_run
 from common.experiment.outcome import StopRequest, UsageError
 from common.experiment.parent import take_over_parents
 from common.experiment.report import format_table, write_report
-from common.experiment.run import train_alone
+from common.experiment.single_run import train_alone
 from common.training.optimizer import paths_of
 from common.training.state import State
 from configs import base, catalogue, digits, method_row

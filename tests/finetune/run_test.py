@@ -6,7 +6,7 @@ import pytest
 
 from common.experiment import folder
 from common.experiment.outcome import Stopped, StopRequest
-from common.experiment.run import train_family
+from common.experiment.single_run import train_family
 from tests.tiny_run import make_method, tiny_family
 
 CHANGES = {

@@ -10,7 +10,7 @@ from flax import traverse_util
 
 from common.experiment import base, checkpoint, folder, json_file, parent
 from common.experiment.outcome import StopRequest
-from common.experiment.run import train_alone
+from common.experiment.single_run import train_alone
 from common.models.adapter import ROOT, merge
 from common.training.optimizer import paths_of
 from common.training.state import State

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from common.experiment import checkpoint, family, folder, json_file, parent, run, sweep
+from common.experiment import checkpoint, family, folder, json_file, parent, single_run, sweep
 from common.experiment.outcome import RunFailed, Stopped, StopRequest, UsageError
 from common.training.hparam import structure
 from configs import base, method_row
@@ -177,7 +177,7 @@ def test_a_parent_of_the_command_line_replaces_that_of_the_file(kind, value, tmp
 def test_a_parent_that_was_not_trained_is_named(tmp_path):
     ((above, child),) = children(tmp_path, [0])
     with pytest.raises(UsageError, match=f"starts from {folder.run_id(above)}, which has not"):
-        run.train_alone(child, make_method, StopRequest())
+        single_run.train_alone(child, make_method, StopRequest())
     assert not any(tmp_path.iterdir())
 
 
@@ -186,7 +186,7 @@ def test_what_the_pattern_cannot_match_is_refused_before_the_parent_is_trained(t
     with pytest.raises(UsageError, match="'encoder/.*' matches no parameter"):
         train(runs)
     with pytest.raises(UsageError, match="'encoder/.*' matches no parameter"):
-        run.train_family(runs, make_method, StopRequest())
+        single_run.train_family(runs, make_method, StopRequest())
     assert not any(tmp_path.iterdir())
 
 
@@ -237,11 +237,11 @@ def test_the_same_sweep_again_has_nothing_to_do_also_elsewhere(trained, tmp_path
 
 def test_a_child_trained_alone_takes_its_parent_and_trains_it_where_it_is_missing(tmp_path):
     (own,) = children(tmp_path, [0])
-    run.train_family(own, make_method, StopRequest())
+    single_run.train_family(own, make_method, StopRequest())
     assert all(map(folder.is_done, own))
     before = (folder.run_folder(own[0]) / "result.json").stat().st_mtime_ns
     shutil.rmtree(folder.run_folder(own[1]))
-    run.train_family(own, make_method, StopRequest())
+    single_run.train_family(own, make_method, StopRequest())
     assert (folder.run_folder(own[0]) / "result.json").stat().st_mtime_ns == before
 
 
@@ -293,5 +293,5 @@ def test_a_failed_parent_of_a_lone_run_is_named(tmp_path):
     (own,) = children(tmp_path, [0], **bad)
     sentence = f"starts from {folder.run_id(own[0])}, which failed: the loss or a gradient is not"
     with pytest.raises(RunFailed, match=sentence):
-        run.train_family(own, make_method, StopRequest())
+        single_run.train_family(own, make_method, StopRequest())
     assert not folder.run_folder(own[1]).exists()

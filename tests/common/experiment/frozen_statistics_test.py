@@ -6,7 +6,7 @@ import pytest
 
 from common.experiment import checkpoint, folder
 from common.experiment.outcome import StopRequest, UsageError
-from common.experiment.run import train_alone
+from common.experiment.single_run import train_alone
 from tests.tiny_run import make_method, tiny
 
 SHORT = {"num_steps": 20, "runtime.devices": 1}

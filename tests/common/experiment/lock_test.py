@@ -10,7 +10,7 @@ import pytest
 
 from common.experiment import folder, json_file, lock, sweep
 from common.experiment.outcome import RunFailed, StopRequest
-from common.experiment.run import train_alone
+from common.experiment.single_run import train_alone
 from tests.tiny_run import make_method, tiny
 
 ROOT = Path(__file__).parents[3]

@@ -6,7 +6,7 @@ import pytest
 from common.data import domain
 from common.experiment import folder, json_file, resume
 from common.experiment.outcome import Stopped, StopRequest, UsageError
-from common.experiment.run import train_alone
+from common.experiment.single_run import train_alone
 from tests.tiny_run import make_method, tiny
 
 CONFIG = {"num_steps": 3, "data": {"batch_size": 2}, "runtime": {"allow_other_versions": False}}

@@ -16,8 +16,9 @@ from common.data import domain
 from common.experiment import checkpoint, folder
 from common.experiment import run as run_module
 from common.experiment.outcome import RunFailed, StopRequest, UsageError
-from common.experiment.run import train_alone, train_family, train_population
+from common.experiment.run import train_population
 from common.experiment.selection import ORACLES
+from common.experiment.single_run import train_alone, train_family
 from common.training.population import make_program
 from configs import catalogue
 from tests.tiny import make_row_config

@@ -15,7 +15,8 @@ from common.experiment import folder
 from common.experiment.outcome import StopRequest
 from common.experiment.output_file import free_file
 from common.experiment.prediction import format_predictions, measure
-from common.experiment.run import train_family, train_population
+from common.experiment.run import train_population
+from common.experiment.single_run import train_family
 from common.experiment.trained import answer, ask, load_trained
 from common.experiment.weights.exporting import export
 from common.experiment.weights.location import sha256_of

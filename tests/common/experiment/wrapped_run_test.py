@@ -7,7 +7,8 @@ import pytest
 
 from common.experiment import folder, sweep
 from common.experiment.outcome import StopRequest, UsageError
-from common.experiment.run import train_alone, train_population
+from common.experiment.run import train_population
+from common.experiment.single_run import train_alone
 from tests.tiny_run import make_method, tiny
 
 # Bits of a streamed and of a resident run are compared.

@@ -16,6 +16,7 @@ from common.experiment import (
     outcome,
     resume,
     run,
+    single_run,
 )
 from common.experiment.outcome import StopRequest
 from common.experiment.weights import pretrained
@@ -72,7 +73,7 @@ def launch(workdir, weights, **changes):
     def train():
         with outcome.refusing():
             configs = resolve(workdir, weights, **changes)
-        run.train_family(configs, make_method, StopRequest())
+        single_run.train_family(configs, make_method, StopRequest())
 
     pretrained.forget()
     return command_line.end(train)
