@@ -145,6 +145,9 @@ def _pair(method: str, source: str, target: str, protocol: str):
 
     method_row.set_method(config, method)
     _set_for_pictures(config, config.data.size, config.data.channels)
+    if config.method == "shot":
+        # About an epoch, as its paper has it: of the 7,291 pictures of USPS, of 60,000 and more.
+        config.adaptation.refresh_every = 100 if target == "usps" else 1000
     if method_row.needs_strong_views(config.method):
         config.data.strong_augment = PAIR_STRONG_AUGMENT
     if protocol == "paper":

@@ -2,7 +2,8 @@
 
 The network, batches and length are those of `configs/digits.py` under `protocol=modern`; rows have
 the defaults of their own term or method (docs/methods.md). The argument names the pair, MNIST to
-MNIST-M without one; `seeds=3` takes the first three seeds alone.
+MNIST-M without one; `seeds=3` takes the first three seeds alone, `rows=source_only/dann` these two
+rows.
 
     python launch.py prepare --dataset=mnist,mnist_m --manual_dir=FOLDER
     python launch.py sweep --config=configs/studies/mnist_family.py
@@ -30,10 +31,14 @@ def get_config(argument: str = ""):
 
 
 def sweep(add, argument=""):
-    """Adds every row with every seed of one pair."""
-    own = base.parse(argument, seeds=str(len(SEEDS)), **PAIR)
+    """Adds every row, or those of the argument, with every seed of one pair."""
+    own = base.parse(argument, seeds=str(len(SEEDS)), rows="/".join(ROWS), **PAIR)
     if own["seeds"] not in map(str, range(1, len(SEEDS) + 1)):
         raise ValueError(f"seeds is {own['seeds']!r}; legal are 1 to {len(SEEDS)}")
-    for method in ROWS:
+    rows = own["rows"].split("/")
+    for row in rows:
+        if row not in ROWS or rows.count(row) > 1:
+            raise ValueError(f"rows names {row!r}; legal are {', '.join(ROWS)}, each once")
+    for method in rows:
         for seed in SEEDS[: int(own["seeds"])]:
             add(f"source={own['source']},target={own['target']},method={method}", {"seed": seed})

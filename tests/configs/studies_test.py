@@ -77,6 +77,17 @@ def test_a_study_of_another_pair_and_of_few_seeds():
         mnist_family.sweep(lambda *_: None, "seeds=9")
 
 
+def test_a_study_of_some_rows():
+    found = runs_of(mnist_family, "rows=source_only/shot/dann+mcc,seeds=1")
+    assert [row for _, row in found] == ["source_only", "shot", "dann+mcc"]
+    (shot,) = (runs[0] for (_, row), runs in found.items() if row == "shot")
+    # Pseudo-labels take a pass over the whole target.
+    assert shot["adaptation"]["refresh_every"] * shot["data"]["batch_size"] > 59_001
+    for rows, said in (("dan", "'dan'"), ("dann/dann", "'dann'"), ("", "''")):
+        with pytest.raises(ValueError, match=f"rows names {said}; legal are source_only"):
+            mnist_family.sweep(lambda *_: None, f"rows={rows}")
+
+
 def differing_settings(runs):
     settings = [dict(flatten(run)) for run in runs]
     return {
