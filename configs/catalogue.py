@@ -117,6 +117,11 @@ TERMS = {
     ),
 }
 
+# The options of every term beside its own.
+OF_EVERY_TERM = {
+    "weight_schedule": "constant",  # constant | ramp: the weight rises from 0, as a strength does
+}
+
 # Of each term with a discriminator of domains, the name of its group of parameters at
 # config.optimizer.groups, and the pattern of their paths. They are set alike, so that a row differs
 # from DANN in its loss alone.

@@ -8,6 +8,7 @@ from configs.catalogue import (
     DISCRIMINATORS,
     LABELLED,
     METHODS,
+    OF_EVERY_TERM,
     PLAIN,
     PRETRAINING,
     PRETRAINING_DOMAINS,
@@ -94,7 +95,7 @@ def set_method(config: Any, method: str) -> Any:
         term, options = TERMS[name]
         if term in config.alignment:
             raise ValueError(f"method is {method!r}; it must name one row of the term {term!r}")
-        config.alignment[term] = ConfigDict(options)
+        config.alignment[term] = ConfigDict({**options, **OF_EVERY_TERM})
     return config
 
 

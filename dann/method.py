@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from common.legal import check_keys
+from common.legal import check_keys, check_name
 from common.method import Alignment, Method
 from common.models.network import make_network
 from common.task_kind import OF_CLASSES
-from common.training.objective import make_objective
+from common.training.objective import WeightSchedule, make_objective
 from common.training.task_loss import make_task_loss
 from dann.alignment.conditional_adversarial import conditional_adversarial
 from dann.alignment.coral import coral
@@ -29,6 +30,7 @@ from dann.alignment.optimal_transport import optimal_transport
 from dann.alignment.partial_adversarial import partial_adversarial
 from dann.alignment.virtual_adversarial import virtual_adversarial
 from dann.methods import adamatch, adapt_batch_norm, mcd, shot, tent
+from dann.schedule import SCHEDULES
 
 ALIGNMENTS: dict[str, Callable[[Mapping[str, Any]], Alignment]] = {
     "conditional_adversarial": conditional_adversarial,
@@ -59,6 +61,9 @@ METHODS: dict[str, Callable[[Mapping[str, Any], int], Method]] = {
     "tent": tent.make_method,
 }
 
+
+# Steepness of the ramp of weights.
+GAMMA = 10.0
 
 # Terms and whole methods that read each domain apart, or the target alone, and take no class for as
 # frequent as another, so that a target may lack classes of the source.
@@ -161,6 +166,45 @@ def check_plain_labels(config: Mapping[str, Any]) -> None:
             )
 
 
+def make_terms(
+    alignment: Mapping[str, Mapping[str, Any]],
+) -> tuple[dict[str, Alignment], dict[str, WeightSchedule]]:
+    """Builds the terms of a config, and the schedules of those whose weight is not constant.
+
+    Args:
+        alignment: `config.alignment`: each term's own options, and `weight_schedule`, which is not
+            read by terms; without it a weight is constant.
+
+    Returns:
+        Terms by name, and of some of them the factor of the weight by progress: the ramp of DANN's
+        strength, with the paper's steepness.
+
+    Raises:
+        ValueError: An unknown term, an option that is unknown, missing or impossible, or a schedule
+            of a term that weighs the source's examples.
+
+    References:
+        Ganin et al., JMLR 17 (2016), section 5.2.2.
+    """
+    check_keys("config.alignment", alignment, sorted(ALIGNMENTS))
+    terms, schedules = {}, {}
+    for name, options in alignment.items():
+        own = dict(options)
+        schedule = own.pop("weight_schedule", "constant")
+        key = f"config.alignment.{name}.weight_schedule"
+        check_name(key, schedule, SCHEDULES)
+        terms[name] = ALIGNMENTS[name](own)
+        if schedule == "constant":
+            continue
+        if terms[name].source_weight is not None:
+            raise ValueError(
+                f"{key} is {schedule!r}, but the term weighs the source's examples, by as much at "
+                "every step: set it to 'constant'"
+            )
+        schedules[name] = functools.partial(SCHEDULES[schedule], gamma=GAMMA)
+    return terms, schedules
+
+
 def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
     """Builds the whole method that `config.method` names, or one from `config.alignment`'s terms.
 
@@ -182,10 +226,9 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
         check_unweighted(config, config["method"])
         check_plain_labels(config)
         return METHODS[config["method"]](config, num_classes)
-    check_keys("config.alignment", config["alignment"], sorted(ALIGNMENTS))
+    terms, weight_schedules = make_terms(config["alignment"])
     network = make_network(config["model"], num_classes, config["task"])
     check_sources(config)
-    terms = {name: ALIGNMENTS[name](own) for name, own in config["alignment"].items()}
     for name, term in terms.items():
         if term.needs_average and not config["optimizer"]["ema_decay"]:
             raise ValueError(
@@ -197,4 +240,5 @@ def make_method(config: Mapping[str, Any], num_classes: int) -> Method:
         *(network, tuple(config["domains"]), terms, "alignment"),
         options=config["objective"],
         task_loss=make_task_loss(config["task"]),
+        weight_schedules=weight_schedules,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -29,7 +29,11 @@ from common.training.mixup import mix
 from common.training.regularization import PREFIX, keep_start, layers_of, start_of, view_of
 from common.training.task_loss import TaskLoss
 
+# Of a term's weight, `progress -> factor`.
+WeightSchedule = Callable[[Float[Array, ""]], Float[Array, ""]]
+
 NO_REGULARIZERS: Mapping[str, Regularizer] = MappingProxyType({})
+NO_SCHEDULES: Mapping[str, WeightSchedule] = MappingProxyType({})
 # `config.objective` where labels and pictures stay as they are.
 PLAIN_LABELS: Mapping[str, float] = MappingProxyType({"label_smoothing": 0.0, "mixup": 0.0})
 
@@ -93,6 +97,7 @@ def make_objective(
     regularizers: Mapping[str, Regularizer] = NO_REGULARIZERS,
     options: Mapping[str, float] = PLAIN_LABELS,
     task_loss: TaskLoss | None = None,
+    weight_schedules: Mapping[str, WeightSchedule] = NO_SCHEDULES,
 ) -> Method:
     """Composes the mean task loss of the labelled domains with weighted terms.
 
@@ -110,6 +115,8 @@ def make_objective(
             larger share.
         task_loss: From `make_task_loss`: `(outputs, labels, weights) -> scalar`; None for the
             cross-entropy of classes.
+        weight_schedules: Of terms whose weight changes over the run, the factor of it by
+            progress; it is recorded as the term's `weight`.
 
     Returns:
         A method of one phase.
@@ -231,7 +238,11 @@ def make_objective(
                 progress=progress,
                 hparams=own,
             )
-            total = total + own["weight"] * value
+            weight = own["weight"]
+            if name in weight_schedules:
+                weight = weight * weight_schedules[name](progress)
+                extra = {**extra, "weight": weight}
+            total = total + weight * value
             metrics |= {f"{name}/loss": value}
             metrics |= {f"{name}/{metric}": number for metric, number in extra.items()}
         for name, regularizer in regularizers.items():

@@ -3,8 +3,8 @@
 Each of the four products of `configs/amazon_reviews.py` is the target once, and the other three are
 the source: 6,000 labelled reviews. Does it pay to tell the sources apart? The rows `dann` hold the
 pool of the sources against the target; the rows `multi_source_dann` tell all four products apart.
-Network, batches, length and adversary are those of the pairs, and so are the strengths, which were
-chosen for `dann` on pairs, so no row's strength was chosen on these tasks.
+Network, length and adversary are those of the pairs, and so are the strengths, which were chosen
+for `dann` on pairs: no row's strength was chosen on these tasks.
 
     python launch.py prepare --dataset=amazon_reviews --manual_dir=FOLDER
     python launch.py sweep --config=configs/studies/several_sources.py
@@ -31,6 +31,8 @@ def get_config(argument: str = ""):
     named = f"source={others[0]},target={own['target']},method={own['method']}"
     config = amazon_reviews.get_config(named)
     config.experiment = "study_several_sources"
+    # The sources share a batch evenly; it is 100 for pairs.
+    config.data.batch_size = 99
     config.source = "+".join(f"tfds:amazon_reviews/{name}" for name in others)
     for name in method_row.list_discriminators(config):
         config.alignment[name].strength = STRENGTHS[own["method"]]

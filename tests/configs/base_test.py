@@ -66,11 +66,12 @@ def test_rows_with_a_term_have_its_options_and_see_both_domains(method):
     config = method_row.set_method(base.get_config(), method)
     assert config.package == "dann" and config.method == method
     assert {"source", "target"} <= set(config.domains)
-    assert config.alignment.to_dict() == {term: options}
+    expected = {term: {**options, "weight_schedule": "constant"}}
+    assert config.alignment.to_dict() == expected
     # A run that changes its own options must not change the next run's.
     config.alignment[term].weight = 7.0
     again = method_row.set_method(base.get_config(), method)
-    assert again.alignment.to_dict() == {term: options}
+    assert again.alignment.to_dict() == expected
 
 
 def test_names_joined_by_plus_join_their_terms():

@@ -41,6 +41,7 @@ def test_the_preset_is_the_papers_but_for_the_discriminators_weight():
         assert run["data"][name] == {**sizes, "noise": 0.05, "angle": angle, "seed": 100}
     assert run["alignment"]["domain_adversarial"] == {
         **catalogue.TERMS["dann"][1],
+        **catalogue.OF_EVERY_TERM,
         "weight": 1.0,
         "strength": 6.0,
         "schedule": "constant",

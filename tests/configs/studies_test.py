@@ -168,6 +168,8 @@ def test_every_product_is_the_target_of_the_three_others_at_one_strength():
         assert {len(row) for row in own.values()} == {len(amazon_reviews.SEEDS)}
         (source,) = {run["source"] for run in runs}
         assert len(source.split("+")) == 3 and target not in source
+        # Three sources share a batch.
+        assert {run["data"]["batch_size"] % 3 for run in runs} == {0}
         assert all(shared_settings(run) == shared_settings(runs[0]) for run in runs)
         for suffix in ("", "+mcc"):
             pooled, apart = (own[f"{row}{suffix}"][0] for row in ("dann", "multi_source_dann"))

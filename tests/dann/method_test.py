@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from common.training.hparam import make_hparams
 from configs.catalogue import PLAIN, TERMS
 from dann.method import ALIGNMENTS, METHODS
 from dann.method import make_method as make_adaptation
@@ -52,6 +53,46 @@ def test_at_strength_zero_the_network_is_that_of_source_only():
     plain, adapted = train("source_only", make_plain), adversarial(0.0)
     for path, value in plain.items():
         np.testing.assert_array_equal(adapted[path], value, err_msg=path)
+
+
+SCHEDULE = "alignment.coral.weight_schedule"
+
+
+def loss_at(progress, schedule, row="coral"):
+    """The total, the task loss and the term's loss of a row at one share of the run."""
+    config = tiny.make_config(row, {SCHEDULE: schedule, "alignment.coral.weight": 3.0})
+    method = make_adaptation(config, tiny.NUM_CLASSES)
+    draw = np.random.default_rng(0)
+    batch = {
+        domain: {"image": jnp.asarray(draw.random((6, 4, 4, 1)), jnp.float32)}
+        for domain in ("source", "target")
+    }
+    batch["source"]["label"] = jnp.asarray([0, 1, 2, 0, 1, 2], jnp.int32)
+    variables = jax.jit(method.init)(jax.random.key(0), batch)
+    hparams = {key: jnp.asarray(value) for key, value in make_hparams(config).items()}
+    key, now = jax.random.key(0), jnp.float32(progress)
+    loss = jax.jit(method.phases[0].loss)
+    total, aux = loss(variables, batch, key=key, progress=now, hparams=hparams)
+    return total, aux.metrics["task_loss"], aux.metrics["coral/loss"]
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.1, 1.0])
+def test_a_weight_rises_as_the_strength_of_dann_does(progress):
+    total, task_loss, coral = loss_at(progress, "ramp")
+    factor = 2 / (1 + np.exp(-10 * progress)) - 1
+    assert coral > 1e-4
+    np.testing.assert_allclose(total, task_loss + 3 * factor * coral, 1e-5)
+    total, task_loss, coral = loss_at(progress, "constant")
+    np.testing.assert_allclose(total, task_loss + 3 * coral, 1e-5)
+
+
+def test_a_schedule_that_is_none_and_one_that_would_do_nothing_are_refused():
+    with pytest.raises(ValueError, match=f"config.{SCHEDULE} is 'rise'; legal are ramp, constant"):
+        loss_at(0.0, "rise")
+    for row, term in (("importance_weighting",) * 2, ("pada", "partial_adversarial")):
+        key = f"alignment.{term}.weight_schedule"
+        with pytest.raises(ValueError, match=f"config.{key} is 'ramp', but the term weighs"):
+            make_adaptation(tiny.make_config(row, {key: "ramp"}), tiny.NUM_CLASSES)
 
 
 def test_at_a_strength_above_zero_the_network_is_another():

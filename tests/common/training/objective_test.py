@@ -14,10 +14,12 @@ BOTH = ("source", "target")
 DRAW = np.random.default_rng(0)
 
 
-def make_method(domains, terms=None, normalization="group"):
+def make_method(domains, terms=None, normalization="group", schedules=None):
     config = make_config(changes={"model.normalization": normalization})
     network = make_network(config["model"], NUM_CLASSES)
-    return make_objective(network, domains, terms or {}, "alignment")
+    return make_objective(
+        network, domains, terms or {}, "alignment", weight_schedules=schedules or {}
+    )
 
 
 def make_batch(domains):
@@ -180,6 +182,36 @@ def test_the_weight_of_a_source_example_multiplies_its_task_loss_alone():
         logits = method.predict(variables, batch[domain]["image"], domain).logits
         expected.append(-np.mean(own * log_likelihood(logits, np.asarray(batch[domain]["label"]))))
     np.testing.assert_allclose(value, np.mean(expected), 1e-5)
+
+
+def test_a_schedule_multiplies_the_weight_of_its_term_and_of_no_other():
+    """At a quarter of the run, where `evaluate` looks."""
+
+    def mean_of(params, view):
+        return view.source.features.mean()
+
+    terms = {name: make_term(mean_of) for name in ("plain", "risen")}
+    schedules = {"risen": lambda progress: progress**2}
+    hparams = {f"alignment.{name}.weight": jnp.float32(2) for name in terms}
+    batch = make_batch(BOTH)
+    method = make_method(BOTH, terms, schedules=schedules)
+    variables = jax.jit(method.init)(jax.random.key(0), batch)
+    value, aux, gradient = evaluate(method, batch, hparams, variables=variables)
+    mean = aux.metrics["risen/loss"]
+    # What is recorded as the loss is the term's own, without any weight.
+    np.testing.assert_array_equal(mean, aux.metrics["plain/loss"])
+    np.testing.assert_allclose(value, aux.metrics["task_loss"] + (2 + 2 / 16) * mean, 1e-6)
+    np.testing.assert_allclose(aux.metrics["risen/weight"], 2 / 16, 1e-6)
+    assert "plain/weight" not in aux.metrics
+    weights = {
+        "alignment.plain.weight": jnp.float32(2),
+        "alignment.risen.weight": jnp.float32(0.125),
+    }
+    fixed = make_method(BOTH, terms)
+    _, _, expected = evaluate(fixed, batch, weights, variables=variables)
+    jax.tree.map(
+        lambda own, other: np.testing.assert_allclose(own, other, 1e-4, 1e-6), gradient, expected
+    )
 
 
 def test_a_term_gets_its_own_state_and_values_and_is_weighted():
