@@ -147,11 +147,14 @@ def align(table: Sequence[Sequence[str]]) -> list[str]:
         table: Lines of cells.
 
     Returns:
-        Lines of at most 100 letters where all columns but the first leave room for that; a first
-        cell that is too wide gets a line of its own.
+        Lines of at most 100 letters; a first cell that is too wide gets a line of its own, and
+        where the other columns leave no room for the first one's title, the table is in parts.
     """
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    widths[0] = min(widths[0], 100 - 2 * (len(widths) - 1) - sum(widths[1:]))
+    room = 100 - 2 * (len(widths) - 1) - sum(widths[1:])
+    if room < len(table[0][0]) and len(widths) > 2:
+        return align_in_parts(table)
+    widths[0] = min(widths[0], max(room, len(table[0][0])))
     lines = []
     for name, *cells in table:
         rest = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths[1:], strict=True))

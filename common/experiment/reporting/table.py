@@ -67,13 +67,18 @@ def format_table(summary: Mapping[str, Any], grey: bool = False) -> str:
         lines += [f"{across['experiment']}: {average_headline(across)}", ""]
         lines += [*align([header, *cells]), *remarks_across(across), ""]
     for task in summary["tasks"]:
-        lines += [f"{task['experiment']}: {task['task']}", ""]
+        title = f"{task['experiment']}: {task['task']}"
+        if len(title) > 100:
+            title = f"{task['experiment']}: {shorten([task['task']])[0]}"
+        lines += [title, ""]
         sections = sections_of(summary, task)
         header, cells = rule_table(sections)
         table = align([header, *cells])
         if ORACLE in sections:
-            start = table[0].rindex(ORACLE)
-            oracle |= {len(lines) + index: start for index in range(len(table))}
+            # In parts, its column is the last of the last one.
+            first = next(index for index, line in enumerate(table) if line.endswith(ORACLE))
+            start = table[first].rindex(ORACLE)
+            oracle |= {len(lines) + index: start for index in range(first, len(table))}
         lines += [*table, *remarks_on(next(iter(sections.values()))), ""]
         shown |= dict.fromkeys(sections)
     titles = [f"{name}: {SELECTION_TITLES.get(name, A_RULE)}" for name in shown]

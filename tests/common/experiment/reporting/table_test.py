@@ -61,6 +61,33 @@ def test_long_names_stay_within_the_width(experiment):
     assert max(map(len, report.format_table(summarize(experiment)).splitlines())) <= 100
 
 
+def test_a_table_without_room_for_names_is_in_parts_and_its_oracle_still_grey(written):
+    summary = dict(written[1].summary)
+    domains = "+".join(f"tfds:reviews/{name}" for name in ("books", "dvd", "electronics"))
+    named = {"task": f"{domains}+tfds:reviews/kitchen>tfds:reviews/toys"}
+    summary["tasks"] = [{**task, **named} for task in summary["tasks"]]
+    rows = [{**row, **named} for row in summary["rows"]]
+    last = [row for row in rows if row["selection"] == "source_val"]
+    again = [{**row, "selection": "retrained_head"} for row in last]
+    oracles = [row for row in rows if row["selection"] == "oracle"]
+    summary["rows"] = [*(row for row in rows if row not in oracles), *again, *oracles]
+    plain = report.format_table(summary)
+    lines = plain.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert lines[0].endswith(": books+dvd+electronics+kitchen → toys")
+    headers = [line.split() for line in lines if line.startswith("method")]
+    assert [word for header in headers for word in header[1:]] == [
+        *("seeds", "last", "minus", "source_only", "gap", "covered"),
+        *("source_val", "retrained_head", "oracle"),
+    ]
+    text = report.format_table(summary, grey=True)
+    assert text.replace("\x1b[2m", "").replace("\x1b[0m", "") == plain
+    grey = [line.partition("\x1b[2m")[2] for line in text.splitlines() if "\x1b" in line]
+    assert [own.removesuffix("\x1b[0m").strip() for own in grey] == [
+        *("oracle", "58.0 ± 3.2", "76.8 ± 5.1", "99.5 ± 0.6"),
+    ]
+
+
 def test_many_columns_are_shown_in_parts():
     table = [["method", *(f"score_{index:02d}" for index in range(20))]]
     table += [[name, *(f"{index}.0" for index in range(20))] for name in ("dann", "cdan")]
