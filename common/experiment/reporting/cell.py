@@ -92,6 +92,20 @@ def shorten(tasks: Sequence[str]) -> list[str]:
     return [name if len(name) <= 48 else f"{name[:47]}…" for name in names]
 
 
+def title_of(task: str, room: int) -> str:
+    """Names a task in a title.
+
+    Args:
+        task: As for `shorten`.
+        room: How many letters there may be.
+
+    Returns:
+        Its whole name, or where that is too long the last parts of its domains.
+    """
+    whole = task.replace(">", " → ")
+    return whole if len(whole) <= room else shorten([task])[0]
+
+
 def escape(value: Any) -> str:
     """Makes text mean nothing to Markdown.
 

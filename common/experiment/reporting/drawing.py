@@ -19,6 +19,7 @@ from common.experiment.reporting import (
     score_figure,
 )
 from common.experiment.reporting import figure as figures
+from common.experiment.reporting.cell import title_of
 from common.experiment.reporting.figure_style import colors_of, save
 from common.experiment.reporting.grouping import (
     BASELINES,
@@ -34,6 +35,7 @@ from common.experiment.reporting.run_record import Run, RunsBySeed, is_number, p
 from common.experiment.reporting.summary import describe_task
 
 A_DISTANCE = "score/proxy_a_distance"
+TITLE_LETTERS = 60  # of a task, so that a word of its figures' titles has a line to stand on
 READING = {
     "accuracy_by_labels": label_figure.READING,
     "accuracy_by_method": "Small dots are single seeds, large dots means, bars 95 % intervals over "
@@ -88,7 +90,7 @@ def _figure_makers(group: Sequence[Run]) -> dict[str, Callable[[], Any]]:
     members, _ = rows_of(group)
     described = describe_task(group, members)
     classes, labels = described["classes"], described["labels"]
-    task = group[0].result["task"].replace(">", " → ")
+    task = title_of(group[0].result["task"], TITLE_LETTERS)
     adapted = [name for name in members if method_of(name) not in BASELINES]
     after = next((name for name in adapted if name == "dann"), next(iter(adapted), None))
     before = reference_of(after or next(iter(members)), "source_only", members)
@@ -174,7 +176,7 @@ def _figure_makers(group: Sequence[Run]) -> dict[str, Callable[[], Any]]:
     def show_confusion():
         counts = {name: np.stack([*confusions[name].values()]) for name in pair if confusions[name]}
         names = class_names(classes, _only({array.shape[-1] for array in counts.values()}))
-        return figures.confusion(counts, names, title=f"{task}: what target pictures are taken for")
+        return figures.confusion(counts, names, title=f"{task}: what target examples are taken for")
 
     def show_change():
         changes = {}

@@ -89,7 +89,7 @@ def accuracy_by_method(
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x")
-    axes.set_xlabel("accuracy on the target's test pictures, %")
+    axes.set_xlabel("accuracy on the target's test examples, %")
     return figure
 
 

@@ -66,7 +66,7 @@ def accuracy_by_labels(
         axes.errorbar(places, percent, errors, marker="o", markersize=4.5, elinewidth=1.2, **style)
     axes.set_xticks(range(len(budgets)), [write_budget(own, labels) for own in budgets], color=INK)
     axes.set_xlabel("labelled target examples of each class")
-    axes.set_ylabel("accuracy on the target's test pictures, %", color=FAINT_INK)
+    axes.set_ylabel("accuracy on the target's test examples, %", color=FAINT_INK)
     axes.grid(axis="y")
     figure.legend(loc="outside lower center", ncols=columns)
     return figure

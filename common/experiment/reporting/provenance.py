@@ -30,7 +30,7 @@ def describe_table(task: Mapping[str, Any], rule: str) -> str:
     parts = [
         f"rule {rule}",
         join_numbers("seed", task["seeds"]) if task.get("seeds") else "seeds unknown",
-        f"target test pictures {seen} in training, differences paired by seed",
+        f"target test examples {seen} in training, differences paired by seed",
         f"config {settings_digest(task)}",
         f"commit {commits or 'unknown'}",
         f"hardware {', '.join(task.get('hardware', ())) or 'unknown'}",

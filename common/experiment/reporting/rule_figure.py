@@ -116,6 +116,6 @@ def accuracy_by_rule(
     axes.grid(axis="x")
     for edge in range(1, len(rows)):
         axes.axhline(edge - 0.5, color="#EDF0F2", linewidth=1, zorder=0)
-    axes.set_xlabel("accuracy on the target's test pictures, %")
+    axes.set_xlabel("accuracy on the target's test examples, %")
     figure.legend(handles, rules, loc="outside lower center", ncols=legend_columns(rules))
     return figure

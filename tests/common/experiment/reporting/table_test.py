@@ -97,3 +97,12 @@ def test_many_columns_are_shown_in_parts():
     words = [line.split()[1:] for line in lines if line.startswith("cdan")]
     assert [word for line in words for word in line] == table[2][1:]
     assert cell.align_in_parts([["a", "b"], ["c", "d"]]) == cell.align([["a", "b"], ["c", "d"]])
+
+
+def test_a_title_names_a_task_whole_where_there_is_room():
+    task = "tfds:amazon_reviews/books+tfds:amazon_reviews/dvd>tfds:amazon_reviews/kitchen"
+    whole = task.replace(">", " → ")
+    assert cell.title_of(task, len(whole)) == whole
+    assert cell.title_of(task, len(whole) - 1) == "books+dvd → kitchen"
+    names = "+".join(f"folder:photos/{number:040d}" for number in range(3))
+    assert len(cell.title_of(f"{names}>digits", 60)) <= 60
