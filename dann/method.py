@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -201,7 +200,7 @@ def make_terms(
                 f"{key} is {schedule!r}, but the term weighs the source's examples, by as much at "
                 "every step: set it to 'constant'"
             )
-        schedules[name] = functools.partial(SCHEDULES[schedule], gamma=GAMMA)
+        schedules[name] = lambda progress, rise=SCHEDULES[schedule]: rise(progress, GAMMA)
     return terms, schedules
 
 
