@@ -22,8 +22,11 @@ SEEDS = tuple(range(100, 105))
 
 
 def get_config(argument: str = ""):
-    """Returns one run; `argument` names `method`, and of another pair `source` and `target`."""
-    own = base.parse(argument, method="dann", seeds="", **PAIR)
+    """Returns one run; `argument` names `method`, and of another pair `source` and `target`.
+
+    `seeds` and `rows` are for `sweep` alone.
+    """
+    own = base.parse(argument, method="dann", seeds="", rows="", **PAIR)
     pair = f"source={own['source']},target={own['target']}"
     config = digits.get_config(f"{pair},protocol=modern,method={own['method']}")
     config.experiment = f"study_{config.experiment.removesuffix('_modern')}"

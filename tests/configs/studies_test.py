@@ -34,6 +34,8 @@ def runs_of(module, argument=""):
             check.check_values(resolved)
         found.setdefault((resolved["experiment"], resolved["method"]), []).append(resolved)
 
+    # The command line builds one run with the argument of the sweep, before there is a sweep.
+    module.get_config(*([argument] if argument else []))
     module.sweep(add, *([argument] if argument else []))
     for runs in found.values():
         assert len({folder.run_id(run) for run in runs}) == len(runs)
