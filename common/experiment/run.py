@@ -226,18 +226,8 @@ def _train(
     finished = [member for member in range(len(configs)) if member not in failures]
     if finished:
         write_results(
-            *(
-                configs,
-                tasks,
-                finished,
-                program,
-                method,
-                state,
-                tables,
-                data,
-                history.records,
-                scores,
-            )
+            *(configs, tasks, finished, program, method),
+            *(state, tables, data, history.records, scores),
         )
         for member in failures:
             last_good = evaluated_variables_of(jax.tree.map(lambda leaf, m=member: leaf[m], state))

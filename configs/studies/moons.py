@@ -11,7 +11,7 @@ augmentations are of pictures, and AdaBN, since there is no batch normalisation.
     python launch.py sweep --config=configs/studies/moons.py
 """
 
-from configs import catalogue, moons
+from configs import catalogue, method_row, moons
 from configs.studies import digits
 
 LEFT_OUT = (*catalogue.STRONG_VIEWS, "adapt_batch_norm", "tent")
@@ -37,9 +37,8 @@ def get_config(argument: str = ""):
     config.evaluation.every = 500
     config.runtime.log_every = 500
     config.runtime.checkpoint_every = 3000
-    for name in ("domain_adversarial", "partial_adversarial", "conditional_adversarial"):
-        if name in config.alignment:
-            config.alignment[name].update({"strength": 1.0, "schedule": "ramp", "hidden": (32, 32)})
+    for name in method_row.list_discriminators(config):
+        config.alignment[name].update({"strength": 1.0, "schedule": "ramp", "hidden": (32, 32)})
     if "margin_disparity" in config.alignment:
         config.alignment.margin_disparity.hidden = (32,)
     if "domain_adversarial" in config.alignment:

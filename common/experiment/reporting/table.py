@@ -15,7 +15,6 @@ from common.experiment.reporting.cell import (
     align,
     align_in_parts,
     shorten,
-    title_of,
     write_estimate,
     write_mean,
     write_percent,
@@ -70,7 +69,7 @@ def format_table(summary: Mapping[str, Any], grey: bool = False) -> str:
     for task in summary["tasks"]:
         title = f"{task['experiment']}: {task['task']}"
         if len(title) > 100:
-            title = f"{task['experiment']}: {title_of(task['task'], 0)}"
+            title = f"{task['experiment']}: {shorten([task['task']])[0]}"
         lines += [title, ""]
         sections = sections_of(summary, task)
         header, cells = rule_table(sections)
